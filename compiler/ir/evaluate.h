@@ -1,0 +1,31 @@
+// The reference evaluator: the semantics of record. Each op in a few plain lines, computed in double and
+// rounded to the value's type after each op. Folds constants; oracle of passes and kernels.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "compiler/ir/graph.h"
+
+namespace sylvite {
+
+struct EvaluateOptions {
+  // Called after each node with its results, in order (recording for --check).
+  std::function<void(const Node &, const std::vector<Tensor> &)> observe;
+};
+
+// Values of the graph's outputs. Reads the symbols off the inputs' shapes, checks guards. Throws ModelError
+// for inputs that do not fit (wrong shape, index out of range).
+std::vector<Tensor> evaluate(const Graph &graph, const std::vector<Tensor> &inputs,
+                             const EvaluateOptions &options = {});
+
+// The symbols' values that these input shapes imply. Throws ModelError that names the input and axis.
+std::map<std::string, int64_t> bind_symbols(const Graph &graph, const std::vector<Tensor> &inputs);
+
+// One node on given inputs, with the symbols' values.
+std::vector<Tensor> evaluate_node(const Node &node, const std::vector<Tensor> &inputs,
+                                  const std::map<std::string, int64_t> &symbols);
+
+}  // namespace sylvite

@@ -1,0 +1,178 @@
+/* What compiled artifacts and the runtime agree on: the one header that compiler/codegen shares with the
+ * runtime. Plain C, so that a plan printed as C++ or LLVM IR uses the same layout. The plan object defines
+ * one `sylvite_program` descriptor; the runtime reads it and calls its functions. All of it is read-only.
+ *
+ * Change kSylviteAbiVersion with any layout change. */
+#ifndef SYLVITE_RUNTIME_ABI_H_
+#define SYLVITE_RUNTIME_ABI_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { kSylviteAbiVersion = 1, kSylviteMaxRank = 8, kSylviteIsaCount = 2 };
+
+/* Element types; the same order as the compiler's DType. */
+enum sylvite_dtype_code {
+  SYL_F32, SYL_F64, SYL_F16, SYL_BF16, SYL_I8, SYL_U8, SYL_I16, SYL_U16, SYL_I32, SYL_U32, SYL_I64, SYL_U64,
+  SYL_BOOL
+};
+
+/* ISA levels, ascending; an index into sylvite_kernel.function. */
+enum sylvite_isa { SYL_X86_64_V3, SYL_X86_64_V4 };
+
+/* Halide's buffer structure (HalideRuntime.h of Halide 21), 56 bytes. Kernels read only `host`: extents and
+ * strides are constants or symbols of the kernel. `dim` points to zeroes. */
+struct syl_halide_dimension { int32_t min, extent, stride; uint32_t flags; };
+struct syl_halide_buffer {
+  uint64_t device;
+  const void *device_interface;
+  uint8_t *host;
+  uint64_t flags;
+  uint8_t type_code, type_bits;
+  uint16_t type_lanes;
+  int32_t dimensions;
+  struct syl_halide_dimension *dim;
+  void *padding;
+};
+
+/* A kernel, as Halide's argv form: args[i] points to a scalar or to a syl_halide_buffer, in this order:
+ *   4 x int32_t    begin0, end0, begin1, end1: the part of the split axes to compute
+ *   S x int32_t    the values of the kernel's symbols
+ *   I x buffer     inputs (weights among them): host is the whole tensor's first element
+ *   1 x buffer     scratch, where scratch_bytes says there is one
+ *   O x buffer     outputs: host is the whole tensor's first element (not the part's)
+ * Returns 0. Library kernels (top_k, ...) have the same form. */
+typedef int32_t (*sylvite_kernel_function)(void **args);
+
+struct sylvite_kernel {
+  const char *name;                                      /* "k3_matmul_gelu": unique, for reports */
+  const char *root;                                      /* "matmul", "attention", ..., "none" */
+  sylvite_kernel_function function[kSylviteIsaCount];    /* null for a level that is not in the artifact */
+  int32_t symbols, inputs, outputs;
+  int32_t grain0[kSylviteIsaCount], grain1[kSylviteIsaCount];  /* parts start at multiples of these */
+  uint8_t has_scratch;                                   /* a scratch argument is passed */
+};
+
+/* One call of the plan. Buffers are numbered: [0, inputs) the model's inputs, then its outputs, then
+ * intermediates, then weights. */
+struct sylvite_call_site {
+  int32_t kernel;                /* index into kernels */
+  const char *sources;           /* ONNX node names, comma separated, for profiles */
+  const int32_t *buffers;        /* inputs then outputs of the kernel: buffer numbers */
+};
+
+struct sylvite_tensor_info {
+  const char *name;
+  int32_t dtype;
+  int32_t rank;
+  const char *const *dims;  /* rank strings: "batch", "3", "length + 1" */
+};
+
+struct sylvite_symbol_info {
+  const char *name;
+  int64_t lower, upper;     /* upper: INT64_MAX when unbounded */
+};
+
+struct sylvite_buffer_info {
+  int32_t first, last;      /* first and last call that use it: its lifetime; intermediates only */
+  int32_t alias;            /* buffer whose memory it is, or -1 */
+};
+
+struct sylvite_context;
+
+/* Errors are values: a code and one line. */
+enum sylvite_status { SYL_OK = 0, SYL_BAD_INPUT = 1, SYL_OUT_OF_MEMORY = 2, SYL_INTERNAL = 70 };
+struct sylvite_error { int32_t status; char message[1024]; };
+
+/* What the plan may call. A table, so that a plan needs no symbols from its host. */
+struct sylvite_runtime_api {
+  /* Runs call `site` over extent0 x extent1, split over threads by cost (about flops in all; small calls run
+   * in line). `symbols`: the kernel's symbols' values. scratch_bytes: per part, 0 for none. */
+  int32_t (*call)(struct sylvite_context *, int32_t site, const int32_t *symbols, int64_t extent0,
+                  int64_t extent1, int64_t scratch_bytes, int64_t cost);
+  /* Checks that buffer's `count` integers lie in [-bound, bound); `message` names tensor and axis in the
+   * user's terms, the runtime adds index and position. */
+  int32_t (*check_indices)(struct sylvite_context *, int32_t buffer, int32_t dtype, int64_t count,
+                           int64_t bound, const char *message);
+  int32_t (*copy)(struct sylvite_context *, int32_t to, int32_t from, int64_t bytes);
+  /* Records an error; returns its status. */
+  int32_t (*fail)(struct sylvite_context *, int32_t status, const char *message);
+};
+
+/* Image classification, when the program was compiled with --task=classify. */
+enum sylvite_resample { SYL_NEAREST = 0, SYL_LANCZOS = 1, SYL_BILINEAR = 2, SYL_BICUBIC = 3, SYL_BOX = 4, SYL_HAMMING = 5 };
+struct sylvite_classify_task {
+  int32_t label_count;
+  const char *const *labels;
+  int32_t do_resize, height, width;     /* target of the resize; with shortest_edge > 0: that edge, ratio kept */
+  int32_t shortest_edge;
+  int32_t resample;                     /* Pillow's numbers: enum sylvite_resample */
+  int32_t do_center_crop, crop_height, crop_width;
+  float rescale;                        /* 1/255, or 1 for none */
+  int32_t channels;                     /* 3, or 1 for grey */
+  float mean[4], std[4];                /* 0 and 1 for no normalisation */
+  int32_t input, output;                /* which input takes the pixels [N, C, H, W], which output has the logits */
+};
+
+/* Stored inputs and expected outputs (not made by the kernels): offsets into the weight image. */
+struct sylvite_self_test {
+  int32_t tensors;                      /* inputs then outputs of the model */
+  const int64_t *offsets;
+  const int64_t *const *shapes;
+  float rtol, atol;
+};
+
+struct sylvite_program {
+  int32_t abi_version;
+  const char *model_name, *model_hash, *compiler_version, *licences;
+  int32_t isa_mask;                     /* bit i: level i is in the artifact */
+
+  int32_t input_count, output_count, symbol_count;
+  const struct sylvite_tensor_info *inputs, *outputs;
+  const struct sylvite_symbol_info *symbols;
+
+  int32_t kernel_count, call_count, buffer_count, intermediate_count, weight_count;
+  const struct sylvite_kernel *kernels;
+  const struct sylvite_call_site *calls;
+  const struct sylvite_buffer_info *intermediates;
+  const int64_t *weight_offsets;        /* into the weight image, 64-byte aligned */
+  int64_t weight_bytes;                 /* size of the image */
+
+  /* dims: every dimension of every input, in order. Writes the symbols, the bytes of each intermediate, and
+   * every dimension of every output. Checks the symbols' ranges, the guards, and that no tensor has 2^31
+   * elements or more. */
+  int32_t (*prepare)(struct sylvite_context *, const struct sylvite_runtime_api *, const int64_t *dims,
+                     int64_t *symbols, int64_t *intermediate_bytes, int64_t *output_dims);
+  /* Makes the calls in order. */
+  int32_t (*run)(struct sylvite_context *, const struct sylvite_runtime_api *, const int64_t *symbols);
+  /* Floating-point operations and bytes read and written of each call, for profiles. */
+  void (*costs)(const int64_t *symbols, int64_t *flops, int64_t *bytes);
+
+  const struct sylvite_classify_task *classify;   /* or null */
+  const struct sylvite_self_test *self_test;      /* or null */
+};
+
+/* Defined by the plan object of every artifact. */
+extern const struct sylvite_program sylvite_program_descriptor;
+
+/* The weight image in a standalone program: the last loadable segment of the file. It starts with this
+ * header, padded to 64 bytes; offsets count from the header's start. */
+struct sylvite_weight_header {
+  char magic[16];         /* "sylvite weights" */
+  uint64_t bytes;         /* with the header */
+  uint64_t model_hash;
+};
+
+/* Library kernels: in the runtime, named by the compiler. argv form; symbols are described with each. */
+int32_t sylvite_library_top_k(void **args);
+int32_t sylvite_library_scatter_nd(void **args);
+int32_t sylvite_library_scatter_elements(void **args);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
