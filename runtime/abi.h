@@ -77,9 +77,9 @@ struct sylvite_symbol_info {
   int64_t lower, upper;     /* upper: INT64_MAX when unbounded */
 };
 
+/* An intermediate. Reshapes share a number in the plan, so no buffer is an alias of another one. */
 struct sylvite_buffer_info {
-  int32_t first, last;      /* first and last call that use it: its lifetime; intermediates only */
-  int32_t alias;            /* buffer whose memory it is, or -1 */
+  int32_t first, last;      /* first and last call that use it: its lifetime */
 };
 
 struct sylvite_context;
@@ -91,16 +91,22 @@ struct sylvite_error { int32_t status; char message[1024]; };
 /* What the plan may call. A table, so that a plan needs no symbols from its host. */
 struct sylvite_runtime_api {
   /* Runs call `site` over extent0 x extent1, split over threads by cost (about flops in all; small calls run
-   * in line). `symbols`: the kernel's symbols' values. scratch_bytes: per part, 0 for none. */
+   * in line). `symbols`: the kernel's symbols' values. scratch_bytes: per part, 0 for none. An extent of 0
+   * means nothing to do. */
   int32_t (*call)(struct sylvite_context *, int32_t site, const int32_t *symbols, int64_t extent0,
                   int64_t extent1, int64_t scratch_bytes, int64_t cost);
-  /* Checks that buffer's `count` integers lie in [-bound, bound); `message` names tensor and axis in the
-   * user's terms, the runtime adds index and position. */
-  int32_t (*check_indices)(struct sylvite_context *, int32_t buffer, int32_t dtype, int64_t count,
-                           int64_t bound, const char *message);
+  /* Checks that buffer's integers number first, first + step, ... below `count` lie in [-bound, bound).
+   * `message` holds "{}" twice: the runtime puts in the first bad index, then its position (coordinates such
+   * as "[0, 5]" where it knows the shape, else the flat number): "input_ids: index {} at {} is out of range
+   * for 'embeddings.word_embeddings.weight' (30522 rows)". */
+  int32_t (*check_indices)(struct sylvite_context *, int32_t buffer, int32_t dtype, int64_t first,
+                           int64_t step, int64_t count, int64_t bound, const char *message);
   int32_t (*copy)(struct sylvite_context *, int32_t to, int32_t from, int64_t bytes);
-  /* Records an error; returns its status. */
+  /* Records an error; returns its status (never 0). */
   int32_t (*fail)(struct sylvite_context *, int32_t status, const char *message);
+  /* The same, with a and b in place of the first and second "{}" of the message, as decimal numbers; a
+   * message with fewer leaves them out. */
+  int32_t (*fail_sizes)(struct sylvite_context *, int32_t status, const char *message, int64_t a, int64_t b);
 };
 
 /* Image classification, when the program was compiled with --task=classify. */
@@ -141,6 +147,7 @@ struct sylvite_program {
   const struct sylvite_buffer_info *intermediates;
   const int64_t *weight_offsets;        /* into the weight image, 64-byte aligned */
   int64_t weight_bytes;                 /* size of the image */
+  uint64_t weight_hash;                 /* what the image's header says as model_hash */
 
   /* dims: every dimension of every input, in order. Writes the symbols, the bytes of each intermediate, and
    * every dimension of every output. Checks the symbols' ranges, the guards, and that no tensor has 2^31
@@ -159,8 +166,10 @@ struct sylvite_program {
 /* Defined by the plan object of every artifact. */
 extern const struct sylvite_program sylvite_program_descriptor;
 
-/* The weight image in a standalone program: the last loadable segment of the file. It starts with this
- * header, padded to 64 bytes; offsets count from the header's start. */
+/* The weight image in a standalone program: the last loadable segment (PT_LOAD, read only, highest address)
+ * of the file; the runtime finds it through getauxval(AT_PHDR) and looks for the magic at its p_vaddr (the
+ * program is not relocated). It starts with this header, padded to 64 bytes; offsets count from the header's
+ * start. */
 struct sylvite_weight_header {
   char magic[16];         /* "sylvite weights" */
   uint64_t bytes;         /* with the header */
