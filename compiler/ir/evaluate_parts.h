@@ -1,0 +1,40 @@
+// Shared by the evaluator's files: index walking and one function a family of ops.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "compiler/ir/graph.h"
+
+namespace sylvite {
+
+using SymbolValues = std::map<std::string, int64_t>;
+using Index = std::vector<int64_t>;
+
+std::vector<int64_t> evaluate_shape(const Shape &shape, const SymbolValues &symbols);
+std::vector<int64_t> row_major_strides(const std::vector<int64_t> &shape);
+int64_t count_of(const std::vector<int64_t> &shape);
+// The next index in row-major order; false after the last.
+bool advance(Index &index, const std::vector<int64_t> &shape);
+// The offset of `index` (of the broadcast result) in a tensor of `shape`: axes align at the end,
+// size 1 repeats.
+int64_t broadcast_offset(const Index &index, const std::vector<int64_t> &shape);
+// An axis or index that may count from the end, checked against [-size, size).
+int64_t checked_index(const Node &node, int64_t index, int64_t size, const char *what);
+
+Tensor evaluate_elementwise(const Node &node, const std::vector<Tensor> &inputs,
+                            const SymbolValues &symbols);
+Tensor evaluate_view(const Node &node, const std::vector<Tensor> &inputs,
+                     const SymbolValues &symbols);
+Tensor evaluate_lookup(const Node &node, const std::vector<Tensor> &inputs);
+std::vector<Tensor> evaluate_root(const Node &node, const std::vector<Tensor> &inputs,
+                                  const SymbolValues &symbols);
+std::vector<Tensor> evaluate_library(const Node &node, const std::vector<Tensor> &inputs,
+                                     const SymbolValues &symbols);
+// A region (or the whole graph) on values for its inputs, symbols known.
+std::vector<Tensor> evaluate_region(const Graph &region, const std::vector<Tensor> &inputs,
+                                    const SymbolValues &symbols);
+
+}  // namespace sylvite
