@@ -45,7 +45,9 @@ struct syl_halide_buffer {
  *   I x buffer     inputs (weights among them): host is the whole tensor's first element
  *   1 x buffer     scratch, where scratch_bytes says there is one
  *   O x buffer     outputs: host is the whole tensor's first element (not the part's)
- * Returns 0. Library kernels (top_k, ...) have the same form. */
+ * Returns 0; a library kernel (top_k, ..., below) has the same form and returns 1 for an index out of range.
+ * Alignment: intermediates, outputs, weights and scratch stand at multiples of 64 bytes; the model's inputs
+ * only at multiples of their element's size. An empty tensor has a valid, aligned host pointer too. */
 typedef int32_t (*sylvite_kernel_function)(void **args);
 
 struct sylvite_kernel {
@@ -176,7 +178,24 @@ struct sylvite_weight_header {
   uint64_t model_hash;
 };
 
-/* Library kernels: in the runtime, named by the compiler. argv form; symbols are described with each. */
+/* Library kernels: in the runtime, named by the compiler, in argv form without scratch. All that their node
+ * says comes as symbols; "constant" below marks values that are the same in every run.
+ *
+ * top_k: one input (data), two outputs (values, i64 indices). Data is seen as [outer, size, inner] around the
+ *   axis, the outputs as [outer, k, inner]. Split axis 0: outer * inner rows (extent0; extent1 is 1).
+ *   symbols: dtype (constant), size, inner, k, largest (constant), sorted (constant)
+ *   Equal values stand in order of their index; NaN counts as greater than every number. k <= size is the
+ *   plan's to guard. The result is sorted whether asked for or not.
+ * scatter_nd: three inputs (data, indices, updates), one output. extents 1 x 1 (serial: later updates win).
+ *   symbols: dtype, index dtype, reduction, depth (constants), tuples, slice, d_0, ..., d_{depth-1}
+ *   depth: indices.shape[-1]; tuples: product of indices.shape[:-1]; d_i: data.shape[i] for i < depth;
+ *   slice: product of data.shape[depth:].
+ * scatter_elements: three inputs (data, indices, updates), one output. extents 1 x 1.
+ *   symbols: dtype, index dtype, reduction, axis, rank (constants), data.shape (rank values),
+ *   indices.shape (rank values)
+ * Index dtype: SYL_I32 or SYL_I64; negative indices count from the end. Reductions on bool: add and max are
+ * or, mul and min are and; min and max give NaN if either is. f16 and bf16 are reduced in f32 and rounded. */
+enum sylvite_reduction { SYL_REDUCE_NONE, SYL_REDUCE_ADD, SYL_REDUCE_MUL, SYL_REDUCE_MIN, SYL_REDUCE_MAX };
 int32_t sylvite_library_top_k(void **args);
 int32_t sylvite_library_scatter_nd(void **args);
 int32_t sylvite_library_scatter_elements(void **args);
