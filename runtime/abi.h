@@ -92,9 +92,9 @@ struct sylvite_error { int32_t status; char message[1024]; };
 
 /* What the plan may call. A table, so that a plan needs no symbols from its host. */
 struct sylvite_runtime_api {
-  /* Runs call `site` over extent0 x extent1, split over threads by cost (about flops in all; small calls run
-   * in line). `symbols`: the kernel's symbols' values. scratch_bytes: per part, 0 for none. An extent of 0
-   * means nothing to do. */
+  /* Calls the kernel of `site` over extent0 x extent1, split over threads by cost; small calls run in line. An
+   * extent of 0 means nothing to do. `symbols`: the kernel's symbols' values. scratch_bytes: per part, 0 for
+   * none. cost: the whole call's time on one core in units of about 10 ps: flops + 8 * bytes. */
   int32_t (*call)(struct sylvite_context *, int32_t site, const int32_t *symbols, int64_t extent0,
                   int64_t extent1, int64_t scratch_bytes, int64_t cost);
   /* Checks that buffer's integers number first, first + step, ... below `count` lie in [-bound, bound).
@@ -194,7 +194,7 @@ struct sylvite_weight_header {
  *   symbols: dtype, index dtype, reduction, axis, rank (constants), data.shape (rank values),
  *   indices.shape (rank values)
  * Index dtype: SYL_I32 or SYL_I64; negative indices count from the end. Reductions on bool: add and max are
- * or, mul and min are and; min and max give NaN if either is. f16 and bf16 are reduced in f32 and rounded. */
+ * or, mul and min are and; min and max of floats skip a NaN (fmin, fmax). f16 and bf16 are reduced in f32 and rounded. */
 enum sylvite_reduction { SYL_REDUCE_NONE, SYL_REDUCE_ADD, SYL_REDUCE_MUL, SYL_REDUCE_MIN, SYL_REDUCE_MAX };
 int32_t sylvite_library_top_k(void **args);
 int32_t sylvite_library_scatter_nd(void **args);
