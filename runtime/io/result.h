@@ -1,0 +1,68 @@
+// Errors as values, for the parts of the runtime that read files: a code and one line. Nothing here
+// throws, because programs are built without exceptions.
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "runtime/include/sylvite/sylvite.h"
+
+namespace sylvite {
+
+struct Error {
+  sylvite_result code = SYLVITE_OK;
+  std::string message;  // one line, lower case, no full stop; names file and place
+  bool ok() const { return code == SYLVITE_OK; }
+};
+
+inline void append_text(std::string &line, std::string_view text) {
+  line += text;
+}
+inline void append_text(std::string &line, char text) {
+  line += text;
+}
+template <std::integral T>
+void append_text(std::string &line, T number) {
+  line += std::to_string(number);
+}
+
+// One line of strings and integers.
+template <typename... Parts>
+std::string text_of(const Parts &...parts) {
+  std::string line;
+  (append_text(line, parts), ...);
+  return line;
+}
+
+// return bad_input(file, ": expected ", 2, " arrays");
+template <typename... Parts>
+Error bad_input(const Parts &...parts) {
+  return {SYLVITE_BAD_INPUT, text_of(parts...)};
+}
+
+template <typename T>
+class [[nodiscard]] Result {
+ public:
+  Result(T value) : value_(std::move(value)) {}      // NOLINT: return value;
+  Result(Error error) : error_(std::move(error)) {}  // NOLINT: return bad_input(...);
+  bool ok() const { return value_.has_value(); }
+  // Only when ok().
+  T &value() { return *value_; }
+  const T &value() const { return *value_; }
+  // Only when not ok().
+  const Error &error() const { return error_; }
+
+ private:
+  std::optional<T> value_;
+  Error error_;
+};
+
+// A name from a file, safe to print on one line: control characters and what is too long are
+// replaced.
+std::string printable(std::string_view name);
+
+}  // namespace sylvite
