@@ -86,8 +86,11 @@ std::optional<Dim> exact_div(const Dim &a, const Dim &b);
 
 // Reads str()'s form; throws std::invalid_argument with a position on anything else.
 Dim parse_dim(std::string_view text);
+// Reads the expression that starts at `position` and moves `position` behind it.
+Dim parse_dim_prefix(std::string_view text, size_t &position);
 
 std::set<std::string> symbols_of(const Dim &dim);
+bool mentions(const Dim &dim, std::string_view symbol);
 Dim substitute(const Dim &dim, const std::map<std::string, Dim> &replacements);
 // Throws std::out_of_range for a symbol that has no value.
 int64_t evaluate(const Dim &dim, const std::map<std::string, int64_t> &values);
@@ -131,5 +134,8 @@ class SymbolTable {
 // The questions that passes ask: true means proved, false means unknown.
 bool prove_equal(const Dim &a, const Dim &b, const SymbolTable &symbols);
 bool prove_le(const Dim &a, const Dim &b, const SymbolTable &symbols);
+// The same number for all values of the symbols, with the min, max and floor_div terms that ranges decide
+// replaced: max(batch, 0) is batch.
+Dim simplify(const Dim &dim, const SymbolTable &symbols);
 
 }  // namespace sylvite

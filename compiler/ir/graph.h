@@ -12,6 +12,9 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -130,7 +133,9 @@ class Graph {
   std::vector<Guard> guards;
   std::vector<NearMiss> near_misses;
   std::vector<std::string> warnings;  // lines for the user, e.g. sizes frozen by the exporter
-  Graph *parent = nullptr;        // of a region
+  // Of a region. Set it before building the region (the symbols' ranges stand in the outermost graph);
+  // adding the region's node sets it again.
+  Graph *parent = nullptr;
 
   // Inputs and outputs, in the user's order. Output names are the user's: they are kept beside the value,
   // because one value may be two outputs or an input.
@@ -170,7 +175,8 @@ class Graph {
   bool remove_dead();
   // Restores topological order after insertions that broke it; keeps the order otherwise.
   void sort();
-  // Replaces a symbol in every type, attribute and guard, in regions too.
+  // Replaces a symbol in every type, attribute and guard, in regions too, and takes it out of the symbol
+  // table. Guards that become trivial disappear: the inputs' types now say the same.
   void substitute_symbol(const std::string &symbol, const Dim &replacement);
 
   // The table that regions share: that of the outermost graph.
@@ -188,8 +194,19 @@ class Graph {
   std::vector<std::unique_ptr<Value>> input_storage_;
   std::vector<Output> outputs_;
   NodeList nodes_;
-  std::map<const Node *, NodeList::iterator> positions_;
+  std::unordered_map<const Node *, NodeList::iterator> positions_;  // never walked
+  int64_t host_elements_ = 0;  // of all values together; beyond a bound they are no longer kept
+
+  Node *insert(std::unique_ptr<Node> node, Node *before);
+  void unlink(Node *node);
 };
+
+// The graph that holds the symbol table, guards and warnings of this one: itself, or its outermost parent.
+Graph &outermost(Graph &graph);
+const Graph &outermost(const Graph &graph);
+
+// Equal, provably equal, or assumed equal by a guard of the outermost graph.
+bool types_agree(const Graph &graph, const TensorType &a, const TensorType &b);
 
 // Result types and host contents of a node whose inputs and attributes are set (shapes.cpp). Declared here
 // for Graph::add; called by nobody else. May assume that two symbolic sizes are equal: it then records a
