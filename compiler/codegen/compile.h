@@ -1,4 +1,5 @@
-// Graph of kernels -> kernel objects, plan object, weight image: all that an artifact is linked from.
+// Graph of kernels -> kernel objects, plan object, weight image: all that an artifact is linked
+// from.
 #pragma once
 
 #include <cstdint>
@@ -16,19 +17,19 @@ namespace sylvite {
 
 struct CompileOptions {
   std::vector<Isa> isas = {Isa::X86_64_V3, Isa::X86_64_V4};
-  int jobs = 0;                            // 0: one a core that we may use
-  std::filesystem::path cache_dir;         // empty: no cache
+  int jobs = 0;                     // 0: one a core that we may use
+  std::filesystem::path cache_dir;  // empty: no cache
   bool sanitize_address = false, sanitize_thread = false;
   std::function<void(int done, int total, const std::string &what)> progress;
 };
 
 struct ClassifyTask {  // owning form of sylvite_classify_task
   std::vector<std::string> labels;
-  sylvite_classify_task settings{};        // its `labels` is ignored
+  sylvite_classify_task settings{};  // its `labels` is ignored
 };
 
 struct SelfTest {
-  std::vector<Tensor> tensors;             // inputs then outputs
+  std::vector<Tensor> tensors;  // inputs then outputs
   float rtol = 1e-4f, atol = 1e-4f;
 };
 
@@ -38,8 +39,8 @@ struct ProgramInfo {
   std::optional<SelfTest> self_test;
 };
 
-
-// Where each weight stands in the image, 64-byte aligned, after the header; the self-test's tensors follow.
+// Where each weight stands in the image, 64-byte aligned, after the header; the self-test's tensors
+// follow.
 struct WeightImage {
   std::vector<TensorPtr> tensors;
   std::vector<int64_t> offsets;
@@ -50,9 +51,11 @@ struct WeightImage {
 };
 WeightImage make_weight_image(const Plan &plan, const ProgramInfo &info);
 
-// Compiles every kernel for every ISA (cache, several jobs), then the plan's LLVM object that defines
-// `sylvite_program_descriptor`. The same inputs give the same bytes whatever jobs and cache.
-std::vector<std::vector<char>> compile_objects(Plan &plan, const WeightImage &image, const ProgramInfo &info,
+// Compiles every kernel for every ISA (cache, several jobs), then the plan's LLVM object that
+// defines `sylvite_program_descriptor`. The same inputs give the same bytes whatever jobs and
+// cache.
+std::vector<std::vector<char>> compile_objects(Plan &plan, const WeightImage &image,
+                                               const ProgramInfo &info,
                                                const CompileOptions &options);
 
 // The plan's module as text (--emit=llvm).

@@ -1,8 +1,9 @@
-// The Plan: a short typed program made from a graph of kernels. The one structure that the printers (LLVM
-// now, C++ sources later) and the reports read.
+// The Plan: a short typed program made from a graph of kernels. The one structure that the printers
+// (LLVM now, C++ sources later) and the reports read.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -17,40 +18,63 @@ struct PlanTensor {
 };
 
 struct PlanKernel {
-  std::string name;               // "k3_matmul"
-  const Node *node = nullptr;     // a representative: equal keys share one PlanKernel
+  std::string name;  // "k3_matmul"
+  const Node *node =
+      nullptr;  // a representative: equal keys share one PlanKernel; null in hand-made plans
   KernelInterface interface;
-  std::string key;                // hash without ISA: what calls share
-  // Filled by compile_kernels: the symbol of each ISA's function, empty where it is not in the artifact.
+  std::string key;  // hash without ISA: what calls share
+  // Filled by compile_kernels: the symbol of each ISA's function, empty where it is not in the
+  // artifact.
   std::string symbols[2];
 };
 
+// An intermediate. A reshape of it has the same number: kernels read only a buffer's address.
 struct PlanBuffer {
   std::string name;
   TensorType type;
   int first = 0, last = 0;  // calls
-  int alias = -1;           // number of the buffer whose memory it shares (reshapes), or -1
 };
 
 struct PlanCall {
   int kernel = 0;
   const Node *node = nullptr;
-  std::vector<int> inputs, outputs;       // buffer numbers: inputs, outputs, intermediates, weights in one row
-  std::vector<Dim> symbols;               // values of the kernel's symbols in the graph's symbols
+  std::vector<int> inputs,
+      outputs;               // buffer numbers: inputs, outputs, intermediates, weights in one row
+  std::vector<Dim> symbols;  // values of the kernel's symbols in the graph's symbols
+  Dim extent0 = 1, extent1 = 1;  // these five of this call's own node: equal kernels may be
+  Dim scratch_bytes = 0;         // called at different sizes
+  Dim flops = 0, bytes = 0;
   std::string sources;
 };
 
-// Data indices that must be checked before call `before` reads them.
+// Data indices that must be checked before call `before` reads them: elements first, first + step,
+// ... below count must lie in [-bound, bound).
 struct PlanIndexCheck {
   int before = 0;
   int buffer = 0;
   DType dtype = DType::I64;
+  int64_t first = 0, step = 1;
   Dim count, bound;
-  std::string message;
+  std::string message;  // with "{}" for the index and for its position
 };
 
 struct PlanCopy {  // an output that is an input or a weight, or one value that is two outputs
   int to = 0, from = 0;
+};
+
+// How a symbol is read off the inputs: (size - offset) / coefficient, which must be whole. The
+// offset holds only symbols bound earlier.
+struct PlanBinding {
+  std::string symbol;
+  int input = 0, axis = 0;
+  int64_t coefficient = 1;
+  Dim offset;
+};
+
+// A size of an input that must have this value once the symbols are bound.
+struct PlanSizeCheck {
+  int input = 0, axis = 0;
+  Dim expected;
 };
 
 struct Plan {
@@ -63,16 +87,27 @@ struct Plan {
   std::vector<PlanCall> calls;
   std::vector<PlanIndexCheck> checks;
   std::vector<PlanCopy> copies;
+  std::vector<PlanBinding> bindings;  // one a symbol, in the order of the artifact's symbols
+  std::vector<PlanSizeCheck> size_checks;
   std::vector<Guard> guards;
   SymbolTable symbols;
 
   int first_output() const { return static_cast<int>(inputs.size()); }
   int first_intermediate() const { return first_output() + static_cast<int>(outputs.size()); }
   int first_weight() const { return first_intermediate() + static_cast<int>(intermediates.size()); }
+  int buffer_count() const { return first_weight() + static_cast<int>(weights.size()); }
 };
 
 // The graph must outlive the plan (it points at kernel nodes).
+// Throws ModelError for a symbol that no input's shape gives and for tensors beyond 2^31 elements.
 Plan make_plan(const Graph &graph_of_kernels);
 std::string print(const Plan &plan);  // --emit=plan
+
+// The bytes that the arena takes at these sizes: buffers placed as the runtime places them.
+int64_t arena_bytes(const Plan &plan, const std::map<std::string, int64_t> &symbols);
+// What is alive at once at most, as a formula over the symbols: no placement can need less.
+Dim arena_formula(const Plan &plan);
+// Bytes of a tensor of this type.
+Dim byte_count(const TensorType &type);
 
 }  // namespace sylvite

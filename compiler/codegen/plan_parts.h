@@ -1,0 +1,25 @@
+// The pieces of make_plan that have a file of their own. Internal to compiler/codegen.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "compiler/codegen/plan.h"
+
+namespace sylvite {
+
+// The numbers of the buffers that hold values.
+using BufferNumbers = std::map<const Value *, int>;
+
+// index_checks.cpp: adds the checks that call number `call` needs for the positions that its data
+// decides.
+void add_index_checks(const Node &kernel, int call, const BufferNumbers &numbers, Plan &plan);
+
+// bindings.cpp: how the symbols are read off the inputs, and which sizes remain to be compared.
+void add_bindings(Plan &plan);
+
+// What messages call a value: its own name, or the node that it comes from.
+std::string label_of(const Value &value);
+
+}  // namespace sylvite
