@@ -1,0 +1,198 @@
+// Polynomials in Horner form over explicit fma. The coefficients are our own fits: Taylor for exp,
+// a relative minimax rational in x^2 for erf and tanh (no exp inside: 11 and 9 fma and one
+// division), Chebyshev fits for log, sin and cos. All rational coefficients are positive, so that
+// no step cancels.
+#include "compiler/kernels/float_math.h"
+
+#include <initializer_list>
+#include <limits>
+
+namespace sylvite {
+namespace {
+
+using Halide::Expr;
+using Halide::select;
+
+Expr constant(float value) {
+  return Expr(value);
+}
+Expr add(const Expr &a, const Expr &b) {
+  return exact(a + b);
+}
+Expr sub(const Expr &a, const Expr &b) {
+  return exact(a - b);
+}
+Expr mul(const Expr &a, const Expr &b) {
+  return exact(a * b);
+}
+Expr less(const Expr &a, const Expr &b) {
+  return exact(a < b);
+}
+
+// Coefficients from the highest power down.
+Expr horner(const Expr &x, std::initializer_list<float> coefficients) {
+  Expr sum;
+  for (float coefficient : coefficients) {
+    sum = sum.defined() ? exact_fma(sum, x, constant(coefficient)) : constant(coefficient);
+  }
+  return sum;
+}
+
+// NaN stays NaN: both comparisons are false.
+Expr clamp_keeping_nan(const Expr &x, float low, float high) {
+  const Expr raised = select(less(x, constant(low)), constant(low), x);
+  return select(less(constant(high), raised), constant(high), raised);
+}
+
+// 2^n for whole n in [-126, 127].
+Expr power_of_two(const Expr &n) {
+  return Halide::reinterpret<float>((Halide::cast<int32_t>(n) + 127) << 23);
+}
+
+}  // namespace
+
+Expr exact_fma(Expr a, Expr b, Expr c) {
+  return Halide::Internal::Call::make(Halide::Float(32), "llvm.fma.f32", {a, b, c},
+                                      Halide::Internal::Call::PureExtern);
+}
+
+Expr exact(Expr e) {
+  return Halide::strict_float(e);
+}
+
+Expr is_nan_exact(Expr x) {
+  return exact(x != x);
+}
+
+Expr max_nan(Expr a, Expr b) {
+  if (Halide::Internal::is_const(b)) {
+    return select(less(a, b), b, a);
+  }
+  if (Halide::Internal::is_const(a)) {
+    return select(less(b, a), a, b);
+  }
+  return select(is_nan_exact(a), a, select(less(b, a), a, b));
+}
+
+Expr min_nan(Expr a, Expr b) {
+  if (Halide::Internal::is_const(b)) {
+    return select(less(b, a), b, a);
+  }
+  if (Halide::Internal::is_const(a)) {
+    return select(less(a, b), a, b);
+  }
+  return select(is_nan_exact(a), a, select(less(a, b), a, b));
+}
+
+// x = n ln 2 + r with |r| <= ln 2 / 2; 2^n in two halves, so that results may be denormal or
+// overflow.
+Expr exp_f32(Expr x) {
+  const Expr y = clamp_keeping_nan(x, -104.0f, 89.0f);
+  const Expr n = Halide::round(mul(y, constant(1.44269504088896341f)));
+  Expr r = exact_fma(n, constant(-0.693145751953125f), y);
+  r = exact_fma(n, constant(-1.42860682030941723212e-6f), r);
+  const Expr p = horner(r, {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f});
+  // A float that may be NaN must not be converted to an integer: p is NaN already.
+  const Expr whole = select(less(Halide::abs(n), constant(1000.0f)), n, constant(0.0f));
+  const Expr half = Halide::round(mul(whole, constant(0.5f)));
+  return mul(mul(p, power_of_two(half)), power_of_two(sub(whole, half)));
+}
+
+// x = 2^n m with m in [sqrt(1/2), sqrt(2)); log m = r + r^2 P(r), r = m - 1.
+Expr log_f32(Expr x) {
+  const float infinity = std::numeric_limits<float>::infinity();
+  const Expr tiny = less(x, constant(0x1p-126f));
+  const Expr scaled = select(tiny, mul(x, constant(0x1p23f)), x);
+  const Expr bits = Halide::reinterpret<int32_t>(scaled);
+  const Expr shifted = bits - 0x3f3504f3;  // the bits of sqrt(1/2)
+  const Expr n = Halide::cast<float>(shifted >> 23) - select(tiny, constant(23.0f), constant(0.0f));
+  const Expr r = sub(Halide::reinterpret<float>((shifted & 0x7fffff) + 0x3f3504f3), constant(1.0f));
+  const Expr p = horner(r, {-0.07866667956113815f, 0.12821748852729797f, -0.131016343832016f,
+                            0.1418900042772293f, -0.1662759929895401f, 0.2000196874141693f,
+                            -0.2500077188014984f, 0.33333322405815125f, -0.4999999701976776f});
+  const Expr log_m = exact_fma(mul(r, r), p, r);
+  Expr result = exact_fma(n, constant(1.42860682030941723212e-6f), log_m);
+  result = exact_fma(n, constant(0.693145751953125f), result);
+  result = select(exact(x == constant(infinity)), constant(infinity), result);
+  result = select(exact(x == constant(0.0f)), constant(-infinity), result);
+  const Expr nan = constant(std::numeric_limits<float>::quiet_NaN());
+  return select(less(x, constant(0.0f)) || is_nan_exact(x), nan, result);
+}
+
+Expr erf_f32(Expr x) {
+  const Expr y = clamp_keeping_nan(x, -3.95f, 3.95f);
+  const Expr s = mul(y, y);
+  const Expr p = horner(s, {2.0258271433704067e-06f, 0.00028467856463976204f, 0.003808074165135622f,
+                            0.052875179797410965f, 0.19154927134513855f, 1.1283791065216064f});
+  const Expr q = horner(s, {3.783047213801183e-05f, 0.0011706905206665397f, 0.015054930932819843f,
+                            0.11455907672643661f, 0.5030887722969055f, 1.0f});
+  return clamp_keeping_nan(exact(mul(y, p) / q), -1.0f, 1.0f);
+}
+
+Expr tanh_f32(Expr x) {
+  const Expr y = clamp_keeping_nan(x, -9.0f, 9.0f);
+  const Expr s = mul(y, y);
+  const Expr p = horner(s, {1.3354913619423314e-08f, 2.0609304556273855e-05f, 0.003495603334158659f,
+                            0.1338103860616684f, 1.0f});
+  const Expr q = horner(s, {7.776673101034248e-07f, 0.00032856586039997637f, 0.02587704174220562f,
+                            0.46714353561401367f, 1.0f});
+  return clamp_keeping_nan(exact(mul(y, p) / q), -1.0f, 1.0f);
+}
+
+namespace {
+
+// sin(x + quarters * pi / 2): x = n pi/2 + r, |r| <= pi/4, pi/2 in three parts (Cody and Waite).
+Expr sine_of(const Expr &x, int quarters) {
+  const Expr usable = select(less(Halide::abs(x), constant(1e9f)), x, constant(0.0f));
+  const Expr n = Halide::round(mul(usable, constant(0.636619772367581343f)));
+  Expr r = exact_fma(n, constant(-1.5707962512969971f), usable);
+  r = exact_fma(n, constant(-7.5497894158615964e-08f), r);
+  r = exact_fma(n, constant(-5.3903029534742384e-15f), r);
+  const Expr s = mul(r, r);
+  const Expr sine =
+      exact_fma(mul(mul(s, r), horner(s, {2.724996420511161e-06f, -0.00019840087043121457f,
+                                          0.008333331905305386f, -0.1666666716337204f})),
+                constant(1.0f), r);
+  const Expr cosine = add(exact_fma(mul(s, s),
+                                    horner(s, {-2.730098742631526e-07f, 2.480059993104078e-05f,
+                                               -0.00138888880610466f, 0.0416666679084301f}),
+                                    mul(s, constant(-0.5f))),
+                          constant(1.0f));
+  const Expr quadrant = (Halide::cast<int32_t>(n) + quarters) & 3;
+  const Expr value = select((quadrant & 1) != 0, cosine, sine);
+  const Expr signed_value = select((quadrant & 2) != 0, mul(value, constant(-1.0f)), value);
+  const Expr nan = constant(std::numeric_limits<float>::quiet_NaN());
+  const Expr finite = less(Halide::abs(x), constant(std::numeric_limits<float>::infinity()));
+  return select(finite, signed_value, nan);
+}
+
+}  // namespace
+
+Expr sin_f32(Expr x) {
+  return sine_of(x, 0);
+}
+Expr cos_f32(Expr x) {
+  return sine_of(x, 1);
+}
+
+// |x|^y = exp(y log |x|), with the sign and the special cases of C's pow. The relative error grows
+// with |y log x|: a few ulp near 1, about 1e-5 at the ends of the range. Small whole constant
+// exponents, which models use, never come here.
+Expr pow_f32(Expr x, Expr y) {
+  const float infinity = std::numeric_limits<float>::infinity();
+  const Expr nan = constant(std::numeric_limits<float>::quiet_NaN());
+  const Expr magnitude = exp_f32(mul(y, log_f32(Halide::abs(x))));
+  const Expr whole = exact(Halide::floor(y) == y);
+  const Expr half = mul(y, constant(0.5f));
+  const Expr odd = whole && exact(Halide::floor(half) != half);
+  Expr result = select(less(x, constant(0.0f)),
+                       select(whole, select(odd, mul(magnitude, constant(-1.0f)), magnitude), nan),
+                       magnitude);
+  const Expr x_is_zero = exact(x == constant(0.0f));
+  result = select(x_is_zero, select(less(constant(0.0f), y), constant(0.0f), constant(infinity)),
+                  result);
+  result = select(exact(y == constant(0.0f)) || exact(x == constant(1.0f)), constant(1.0f), result);
+  return result;
+}
+
+}  // namespace sylvite

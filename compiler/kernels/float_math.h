@@ -1,0 +1,30 @@
+// Single-precision functions as Halide expressions, written so that every ISA gives the same bits:
+// only exact operations (explicit fma, and + - * / in strict mode), never a library's or Halide's
+// own transcendental. NaN and infinity behave as in C's functions. Errors, largest seen over all
+// floats: exp 1.5 ulp, erf 3, tanh 3, log 2; sin and cos 2 ulp for |x| <= 8192, after which the
+// range reduction loses a bit for each doubling.
+#pragma once
+
+#include <Halide.h>
+
+namespace sylvite {
+
+// a * b + c with one rounding; an LLVM intrinsic, which Halide 21 has no name for.
+Halide::Expr exact_fma(Halide::Expr a, Halide::Expr b, Halide::Expr c);
+// The operation as IEEE 754 has it: neither contracted nor reassociated.
+Halide::Expr exact(Halide::Expr e);
+
+Halide::Expr exp_f32(Halide::Expr x);
+Halide::Expr log_f32(Halide::Expr x);
+Halide::Expr erf_f32(Halide::Expr x);
+Halide::Expr tanh_f32(Halide::Expr x);
+Halide::Expr sin_f32(Halide::Expr x);
+Halide::Expr cos_f32(Halide::Expr x);
+Halide::Expr pow_f32(Halide::Expr x, Halide::Expr y);
+
+// NaN if either is, as ONNX's Max and Min; Halide's own drop it.
+Halide::Expr max_nan(Halide::Expr a, Halide::Expr b);
+Halide::Expr min_nan(Halide::Expr a, Halide::Expr b);
+Halide::Expr is_nan_exact(Halide::Expr x);
+
+}  // namespace sylvite
