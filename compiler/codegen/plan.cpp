@@ -392,6 +392,17 @@ std::string label_of(const Value &value) {
   return "?";
 }
 
+std::string printable(const std::string &name) {
+  std::string text;
+  for (const char c : name) {
+    if (c == '}' && !text.empty() && text.back() == '{') {
+      text += ' ';
+    }
+    text += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
+  }
+  return text;
+}
+
 Dim byte_count(const TensorType &type) {
   return element_count(type.shape) * Dim(size_of(type.dtype));
 }

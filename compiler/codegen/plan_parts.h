@@ -22,4 +22,8 @@ void add_bindings(Plan &plan);
 // What messages call a value: its own name, or the node that it comes from.
 std::string label_of(const Value &value);
 
+// A name of the user's inside a message: one line, and no {} of its own, which would be taken for a
+// number.
+std::string printable(const std::string &name);
+
 }  // namespace sylvite

@@ -1,0 +1,127 @@
+// Plan -> objects: every kernel for every ISA, on several threads and through the cache, then the
+// plan.
+//
+// A job is one kernel for one ISA. Jobs are taken in order and land in their own place, so the list
+// of objects does not depend on which thread was quicker; of several failures the first job's is
+// reported.
+#include "compiler/codegen/compile.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "compiler/codegen/cache.h"
+#include "compiler/codegen/llvm_parts.h"
+#include "compiler/ir/error.h"
+
+namespace sylvite {
+namespace {
+
+struct Job {
+  const PlanKernel *kernel;
+  Isa isa;
+  KernelObject result;
+  std::exception_ptr failure;
+};
+
+int usable_cores() {
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  return sched_getaffinity(0, sizeof cores, &cores) == 0 ? std::max(1, CPU_COUNT(&cores)) : 1;
+}
+
+KernelObject compile_or_load(const Job &job, const CompileOptions &options,
+                             const KernelCache &cache) {
+  const bool sanitize = options.sanitize_address || options.sanitize_thread;
+  std::string key = kernel_key(*job.kernel->node, job.isa, sanitize);
+  key += options.sanitize_address ? "+address" : "";
+  key += options.sanitize_thread ? "+thread" : "";
+  if (std::optional<KernelObject> known = cache.load(key)) {
+    return std::move(*known);
+  }
+  const RunningScope scope("kernel " + job.kernel->name + " for " + name_of(job.isa));
+  KernelRequest request;
+  request.isa = job.isa;
+  request.sanitize_address = options.sanitize_address;
+  request.sanitize_thread = options.sanitize_thread;
+  KernelObject kernel = compile_kernel(*job.kernel->node, request);
+  cache.store(key, kernel);
+  return kernel;
+}
+
+void run_jobs(std::vector<Job> &jobs, const CompileOptions &options, const KernelCache &cache) {
+  std::atomic<size_t> next{0};
+  std::mutex progress;
+  int done = 0;
+  const auto work = [&] {
+    for (size_t i = next++; i < jobs.size(); i = next++) {
+      try {
+        jobs[i].result = compile_or_load(jobs[i], options, cache);
+      } catch (...) {
+        jobs[i].failure = std::current_exception();
+        next = jobs.size();  // the others would be thrown away
+      }
+      const std::lock_guard lock(progress);
+      ++done;
+      if (options.progress) {
+        options.progress(done, static_cast<int>(jobs.size()), jobs[i].kernel->name);
+      }
+    }
+  };
+  const size_t threads =
+      std::min(jobs.size(), static_cast<size_t>(options.jobs > 0 ? options.jobs : usable_cores()));
+  std::vector<std::jthread> others;
+  for (size_t i = 1; i < threads; ++i) {
+    others.emplace_back(work);
+  }
+  work();
+  others.clear();  // waits
+  for (const Job &job : jobs) {
+    if (job.failure) {
+      std::rethrow_exception(job.failure);
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<std::vector<char>> compile_objects(Plan &plan, const WeightImage &image,
+                                               const ProgramInfo &info,
+                                               const CompileOptions &options) {
+  std::vector<Job> jobs;
+  for (const PlanKernel &kernel : plan.kernels) {
+    for (const Isa isa : options.isas) {
+      if (kernel.interface.library_symbol.empty()) {
+        jobs.push_back({&kernel, isa, {}, nullptr});
+      }
+    }
+  }
+  run_jobs(jobs, options, KernelCache(options.cache_dir));
+
+  std::vector<std::vector<char>> objects;
+  size_t job = 0;
+  for (PlanKernel &kernel : plan.kernels) {
+    for (const Isa isa : options.isas) {
+      std::string &symbol = kernel.symbols[static_cast<size_t>(isa)];
+      if (!kernel.interface.library_symbol.empty()) {
+        symbol = kernel.interface.library_symbol;
+        continue;
+      }
+      symbol = jobs[job].result.symbol;
+      objects.push_back(std::move(jobs[job++].result.object));
+    }
+  }
+  const RunningScope scope("plan " + plan.name);
+  objects.push_back(plan_object(plan, image, info, options.isas));
+  return objects;
+}
+
+}  // namespace sylvite

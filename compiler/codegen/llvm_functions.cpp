@@ -1,0 +1,586 @@
+// prepare, run and costs of a plan as LLVM functions.
+//
+// They are straight lines of 64-bit arithmetic on the symbols, with an early return for each thing
+// that can be wrong, so a value that was computed once serves all later uses. prepare does every
+// check: its arithmetic notices overflow, and sizes that it lets pass fit 32 bits. run repeats the
+// arithmetic without looking. Texts of errors are constants with {} where the runtime puts numbers.
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "compiler/codegen/llvm_parts.h"
+#include "compiler/codegen/plan_parts.h"
+#include "compiler/ir/error.h"
+#include "llvm/IR/IRBuilder.h"
+#include "llvm/IR/Module.h"
+#include "runtime/abi.h"
+
+namespace sylvite {
+namespace {
+
+constexpr int64_t kMaxSize = std::numeric_limits<int32_t>::max();
+
+// A number and whether computing it overflowed (null: it cannot have).
+struct Number {
+  llvm::Value *value = nullptr;
+  llvm::Value *overflow = nullptr;
+};
+
+// Dims as i64 arithmetic.
+class DimWriter {
+ public:
+  DimWriter(llvm::IRBuilder<> &builder, bool checked) : builder_(builder), checked_(checked) {}
+
+  void bind(const std::string &symbol, llvm::Value *value) { symbols_[symbol] = value; }
+
+  Number number(const Dim &dim) {
+    const auto found = done_.find(dim);
+    if (found != done_.end()) {
+      return found->second;
+    }
+    Number sum{constant(0), nullptr};
+    for (const DimTerm &term : dim.terms()) {
+      sum = add(sum, product(term));
+    }
+    return done_[dim] = sum;
+  }
+
+  llvm::Value *value(const Dim &dim) { return number(dim).value; }
+
+  // INT64_MAX where the arithmetic overflows.
+  llvm::Value *saturated(const Dim &dim) {
+    const Number exact = number(dim);
+    return exact.overflow == nullptr
+               ? exact.value
+               : builder_.CreateSelect(exact.overflow,
+                                       constant(std::numeric_limits<int64_t>::max()), exact.value);
+  }
+
+  llvm::ConstantInt *constant(int64_t number) {
+    return builder_.getInt64(static_cast<uint64_t>(number));
+  }
+
+  llvm::Value *either(llvm::Value *a, llvm::Value *b) {
+    return a == nullptr ? b : b == nullptr ? a : builder_.CreateOr(a, b);
+  }
+
+  Number add(const Number &a, const Number &b) {
+    return is_number(a, 0)   ? b
+           : is_number(b, 0) ? a
+                             : checked(llvm::Intrinsic::sadd_with_overflow, a, b);
+  }
+  Number subtract(const Number &a, const Number &b) {
+    return is_number(b, 0) ? a : checked(llvm::Intrinsic::ssub_with_overflow, a, b);
+  }
+  Number multiply(const Number &a, const Number &b) {
+    return is_number(a, 1)   ? b
+           : is_number(b, 1) ? a
+                             : checked(llvm::Intrinsic::smul_with_overflow, a, b);
+  }
+
+ private:
+  static bool is_number(const Number &number, uint64_t expected) {
+    const auto *constant = llvm::dyn_cast<llvm::ConstantInt>(number.value);
+    return constant != nullptr && constant->equalsInt(expected);
+  }
+
+  Number checked(llvm::Intrinsic::ID operation, const Number &a, const Number &b) {
+    if (!checked_) {
+      return {
+          operation == llvm::Intrinsic::sadd_with_overflow   ? builder_.CreateAdd(a.value, b.value)
+          : operation == llvm::Intrinsic::ssub_with_overflow ? builder_.CreateSub(a.value, b.value)
+                                                             : builder_.CreateMul(a.value, b.value),
+          nullptr};
+    }
+    llvm::Value *both = builder_.CreateBinaryIntrinsic(operation, a.value, b.value);
+    llvm::Value *overflow = builder_.CreateExtractValue(both, 1);
+    return {builder_.CreateExtractValue(both, 0), either(overflow, either(a.overflow, b.overflow))};
+  }
+
+  Number product(const DimTerm &term) {
+    Number result{constant(term.coefficient), nullptr};
+    for (const DimAtom &factor : term.factors) {
+      result = multiply(result, atom(factor));
+    }
+    return result;
+  }
+
+  Number atom(const DimAtom &atom) {
+    if (atom.kind == AtomKind::Symbol) {
+      const auto found = symbols_.find(atom.name);
+      SYLVITE_CHECK(found != symbols_.end(), "symbol '" + atom.name + "' is not an input's");
+      return {found->second, nullptr};
+    }
+    const Number a = number(atom.operands.at(0)), b = number(atom.operands.at(1));
+    if (atom.kind == AtomKind::FloorDiv) {
+      return floor_div(a, b);
+    }
+    const llvm::Intrinsic::ID operation =
+        atom.kind == AtomKind::Min ? llvm::Intrinsic::smin : llvm::Intrinsic::smax;
+    return {builder_.CreateBinaryIntrinsic(operation, a.value, b.value),
+            either(a.overflow, b.overflow)};
+  }
+
+  // Rounds down. Division by zero counts as overflow; so does dividing by -1, which no size does,
+  // because one such quotient does not exist.
+  Number floor_div(const Number &a, const Number &b) {
+    llvm::Value *overflow = either(a.overflow, b.overflow);
+    llvm::Value *divisor = b.value;
+    if (!llvm::isa<llvm::ConstantInt>(divisor) || is_number(b, 0) || is_number(b, ~uint64_t{0})) {
+      llvm::Value *bad =
+          builder_.CreateICmpULE(builder_.CreateAdd(divisor, constant(1)), constant(1));
+      divisor = builder_.CreateSelect(bad, constant(1), divisor);
+      overflow = checked_ ? either(overflow, bad) : nullptr;
+    }
+    llvm::Value *quotient = builder_.CreateSDiv(a.value, divisor);
+    llvm::Value *rest = builder_.CreateSRem(a.value, divisor);
+    llvm::Value *inexact = builder_.CreateICmpNE(rest, constant(0));
+    llvm::Value *opposite = builder_.CreateICmpSLT(builder_.CreateXor(rest, divisor), constant(0));
+    llvm::Value *down =
+        builder_.CreateZExt(builder_.CreateAnd(inexact, opposite), builder_.getInt64Ty());
+    return {builder_.CreateSub(quotient, down), overflow};
+  }
+
+  llvm::IRBuilder<> &builder_;
+  bool checked_;
+  std::map<std::string, llvm::Value *> symbols_;
+  std::map<Dim, Number> done_;
+};
+
+std::string quoted(const std::string &name) {
+  return "'" + printable(name) + "'";
+}
+
+// What the three functions share: context and api as first arguments, calls through the api's
+// table.
+class FunctionWriter {
+ public:
+  FunctionWriter(llvm::Module &module, const Plan &plan, const char *name, llvm::FunctionType *type,
+                 bool checked)
+      : module_(module), plan_(plan), builder_(module.getContext()), dims_(builder_, checked) {
+    function_ = llvm::Function::Create(type, llvm::Function::InternalLinkage, name, module);
+    function_->addFnAttr(llvm::Attribute::NoUnwind);
+    builder_.SetInsertPoint(llvm::BasicBlock::Create(module.getContext(), "entry", function_));
+  }
+
+  llvm::Function *function() const { return function_; }
+
+ protected:
+  llvm::Value *argument(unsigned i) const { return function_->getArg(i); }
+  llvm::ConstantInt *int32(int64_t number) {
+    return builder_.getInt32(static_cast<uint32_t>(number));
+  }
+
+  llvm::Value *element(llvm::Value *array, size_t i) {
+    return builder_.CreateConstInBoundsGEP1_64(builder_.getInt64Ty(), array, i);
+  }
+  llvm::Value *load(llvm::Value *array, size_t i) {
+    return builder_.CreateLoad(builder_.getInt64Ty(), element(array, i));
+  }
+  void store(llvm::Value *value, llvm::Value *array, size_t i) {
+    builder_.CreateStore(value, element(array, i));
+  }
+
+  // Symbols as the caller of run and costs passes them.
+  void bind_symbols(llvm::Value *array) {
+    for (size_t i = 0; i < plan_.bindings.size(); ++i) {
+      dims_.bind(plan_.bindings[i].symbol, load(array, i));
+    }
+  }
+
+  llvm::Value *call_api(size_t offset, std::vector<llvm::Value *> arguments) {
+    arguments.insert(arguments.begin(), argument(0));
+    std::vector<llvm::Type *> types;
+    for (const llvm::Value *value : arguments) {
+      types.push_back(value->getType());
+    }
+    llvm::Value *entry =
+        builder_.CreateConstInBoundsGEP1_64(builder_.getInt8Ty(), argument(1), offset);
+    llvm::Value *target = builder_.CreateLoad(builder_.getPtrTy(), entry);
+    return builder_.CreateCall(llvm::FunctionType::get(builder_.getInt32Ty(), types, false), target,
+                               arguments);
+  }
+
+  // Returns `status` from the function where it is not 0.
+  void return_if_failed(llvm::Value *status) {
+    llvm::BasicBlock *failed = new_block("failed"), *next = new_block("next");
+    builder_.CreateCondBr(builder_.CreateICmpEQ(status, int32(0)), next, failed);
+    builder_.SetInsertPoint(failed);
+    builder_.CreateRet(status);
+    builder_.SetInsertPoint(next);
+  }
+
+  // Fails with the message where `ok` is false; a and b fill its braces.
+  void require(llvm::Value *ok, const std::string &message, llvm::Value *a = nullptr,
+               llvm::Value *b = nullptr) {
+    if (const auto *known = llvm::dyn_cast<llvm::ConstantInt>(ok);
+        known != nullptr && known->isOne()) {
+      return;
+    }
+    llvm::BasicBlock *failed = new_block("failed"), *next = new_block("next");
+    builder_.CreateCondBr(ok, next, failed);
+    builder_.SetInsertPoint(failed);
+    llvm::Value *zero = dims_.constant(0);
+    builder_.CreateRet(call_api(offsetof(sylvite_runtime_api, fail_sizes),
+                                {int32(SYL_BAD_INPUT), text_constant(module_, message),
+                                 a == nullptr ? zero : a, b == nullptr ? zero : b}));
+    builder_.SetInsertPoint(next);
+  }
+
+  llvm::BasicBlock *new_block(const char *name) {
+    return llvm::BasicBlock::Create(module_.getContext(), name, function_);
+  }
+
+  llvm::Module &module_;
+  const Plan &plan_;
+  llvm::IRBuilder<> builder_;
+  DimWriter dims_;
+  llvm::Function *function_ = nullptr;
+};
+
+class PrepareWriter : public FunctionWriter {
+ public:
+  PrepareWriter(llvm::Module &module, const Plan &plan)
+      : FunctionWriter(module, plan, "sylvite_prepare", type(module), true) {
+    load_sizes();
+    for (const PlanSizeCheck &check : plan.size_checks) {  // first: a wrong layout shows here
+      if (check.expected.is_constant()) {
+        check_size(check);
+      }
+    }
+    for (const PlanBinding &binding : plan.bindings) {
+      bind(binding);
+    }
+    for (const PlanSizeCheck &check : plan.size_checks) {
+      if (!check.expected.is_constant()) {
+        check_size(check);
+      }
+    }
+    for (const Guard &guard : plan.guards) {
+      check_guard(guard);
+    }
+    check_tensors();
+    check_calls();
+    // From here on every size is known to fit.
+    write_results();
+    builder_.CreateRet(int32(SYL_OK));
+  }
+
+ private:
+  static llvm::FunctionType *type(llvm::Module &module) {
+    llvm::LLVMContext &context = module.getContext();
+    llvm::Type *pointer = llvm::PointerType::getUnqual(context);
+    return llvm::FunctionType::get(llvm::Type::getInt32Ty(context),
+                                   {pointer, pointer, pointer, pointer, pointer, pointer}, false);
+  }
+
+  std::string input_name(int input) const {
+    return quoted(plan_.inputs[static_cast<size_t>(input)].name);
+  }
+  std::string found(int input, int axis) const {
+    return "input " + input_name(input) + " has size {} at axis " + std::to_string(axis);
+  }
+  llvm::Value *size(int input, int axis) const {
+    return sizes_[static_cast<size_t>(input)][static_cast<size_t>(axis)];
+  }
+  llvm::Value *below(llvm::Value *value, int64_t bound) {  // in [0, bound)
+    return builder_.CreateICmpULT(value, dims_.constant(bound));
+  }
+
+  void load_sizes() {
+    size_t next = 0;
+    for (size_t input = 0; input < plan_.inputs.size(); ++input) {
+      sizes_.emplace_back();
+      for (size_t axis = 0; axis < plan_.inputs[input].type.shape.size(); ++axis) {
+        llvm::Value *value = load(argument(2), next++);
+        sizes_.back().push_back(value);
+        require(below(value, kMaxSize + 1),
+                found(static_cast<int>(input), static_cast<int>(axis)) + ", which is out of range",
+                value);
+      }
+    }
+  }
+
+  void bind(const PlanBinding &binding) {
+    llvm::Value *given = size(binding.input, binding.axis);
+    const SymbolInfo *info = plan_.symbols.find(binding.symbol);
+    const SymbolInfo limits = info == nullptr ? SymbolInfo{} : *info;
+    const bool direct = binding.coefficient == 1 && binding.offset.is(0);
+    const std::string where = found(binding.input, binding.axis);
+    const Dim form = Dim(binding.coefficient) * Dim::symbol(binding.symbol) + binding.offset;
+    const std::string with =
+        direct ? "" : printable(form.str()) + " with " + printable(binding.symbol) + " ";
+    llvm::Value *symbol = given;
+    if (!direct) {
+      const Number offset = dims_.number(binding.offset);
+      const Number rest = dims_.subtract({given, nullptr}, offset);
+      llvm::Value *coefficient = dims_.constant(binding.coefficient);
+      symbol = builder_.CreateSDiv(rest.value, coefficient);
+      llvm::Value *whole =
+          builder_.CreateICmpEQ(builder_.CreateSRem(rest.value, coefficient), dims_.constant(0));
+      const std::string message = where + ", which is not " + printable(form.str()) + " for any " +
+                                  printable(binding.symbol);
+      require_without_overflow(rest.overflow, message, given);
+      require(whole, message, given);
+    }
+    dims_.bind(binding.symbol, symbol);
+    require(builder_.CreateICmpSGE(symbol, dims_.constant(limits.lower)),
+            where + ", expected " + with + "at least " + std::to_string(limits.lower), given);
+    if (limits.upper) {
+      require(builder_.CreateICmpSLE(symbol, dims_.constant(*limits.upper)),
+              where + ", expected " + with + "at most " + std::to_string(*limits.upper), given);
+    }
+  }
+
+  void require_without_overflow(llvm::Value *overflow, const std::string &message,
+                                llvm::Value *a = nullptr) {
+    if (overflow != nullptr) {
+      require(builder_.CreateNot(overflow), message, a);
+    }
+  }
+
+  // The binding that gives exactly this symbol from one axis.
+  const PlanBinding *axis_of(const Dim &dim) const {
+    const std::optional<std::string> symbol = dim.as_symbol();
+    for (const PlanBinding &binding : plan_.bindings) {
+      if (symbol == binding.symbol && binding.coefficient == 1 && binding.offset.is(0)) {
+        return &binding;
+      }
+    }
+    return nullptr;
+  }
+
+  std::string must_be_equal(int input_a, int axis_a, int input_b, int axis_b) const {
+    const std::string a = "axis " + std::to_string(axis_a) + " ({})";
+    const std::string b = "axis " + std::to_string(axis_b) + " ({})";
+    return input_a == input_b
+               ? "input " + input_name(input_a) + ": " + a + " and " + b + " must be equal"
+               : "inputs " + input_name(input_a) + " " + a + " and " + input_name(input_b) + " " +
+                     b + " must be equal";
+  }
+
+  void check_size(const PlanSizeCheck &check) {
+    llvm::Value *given = size(check.input, check.axis);
+    const Number expected = dims_.number(check.expected);
+    const std::string where = found(check.input, check.axis);
+    require_without_overflow(expected.overflow,
+                             where + ", expected " + printable(check.expected.str()), given);
+    llvm::Value *equal = builder_.CreateICmpEQ(given, expected.value);
+    if (check.expected.is_constant()) {
+      require(equal, where + ", expected " + printable(check.expected.str()), given);
+    } else if (const PlanBinding *other = axis_of(check.expected)) {
+      require(equal, must_be_equal(other->input, other->axis, check.input, check.axis),
+              expected.value, given);
+    } else {
+      require(equal, where + ", expected " + printable(check.expected.str()) + " = {}", given,
+              expected.value);
+    }
+  }
+
+  void check_guard(const Guard &guard) {
+    const Number left = dims_.number(guard.left), right = dims_.number(guard.right);
+    const PlanBinding *a = axis_of(guard.left), *b = axis_of(guard.right);
+    const std::string reason = guard.reason.empty() ? "" : ": " + printable(guard.reason);
+    const std::string message =
+        (a != nullptr && b != nullptr ? must_be_equal(a->input, a->axis, b->input, b->axis)
+                                      : "sizes " + printable(guard.left.str()) + " = {} and " +
+                                            printable(guard.right.str()) + " = {} must be equal") +
+        reason;
+    require_without_overflow(dims_.either(left.overflow, right.overflow), message);
+    require(builder_.CreateICmpEQ(left.value, right.value), message, left.value, right.value);
+  }
+
+  bool not_negative(const Dim &dim) const {
+    const std::optional<int64_t> lower = plan_.symbols.lower_bound(dim);
+    return lower && *lower >= 0;
+  }
+
+  void check_tensor(const std::string &name, const TensorType &type) {
+    for (size_t axis = 0; axis < type.shape.size(); ++axis) {
+      const Dim &dim = type.shape[axis];
+      if (dim.is_constant() || not_negative(dim) || !checked_.insert(dim).second) {
+        continue;
+      }
+      const Number number = dims_.number(dim);
+      const std::string message = quoted(name) + " would have size " + printable(dim.str()) +
+                                  " = {} at axis " + std::to_string(axis);
+      require_without_overflow(number.overflow, message, number.value);
+      require(builder_.CreateICmpSGE(number.value, dims_.constant(0)), message, number.value);
+    }
+    const Dim count = element_count(type.shape);
+    if (count.is_constant() || !counted_.insert(count).second) {
+      return;
+    }
+    const Number number = dims_.number(count);
+    const std::string message =
+        quoted(name) +
+        " would have 2^31 elements or more at these sizes; take a smaller batch or length";
+    require_without_overflow(number.overflow, message);
+    require(below(number.value, kMaxSize + 1), message);
+  }
+
+  void check_tensors() {
+    for (const auto *tensors : {&plan_.inputs, &plan_.outputs}) {
+      for (const PlanTensor &tensor : *tensors) {
+        check_tensor(tensor.name, tensor.type);
+      }
+    }
+    for (const PlanBuffer &buffer : plan_.intermediates) {
+      check_tensor(buffer.name, buffer.type);
+    }
+  }
+
+  void check_range(const Dim &dim, int64_t low, int64_t high, const std::string &message) {
+    if (dim.is_constant()) {
+      SYLVITE_CHECK(*dim.constant() >= low && *dim.constant() <= high, message);
+      return;
+    }
+    if (!ranged_.insert({dim, high}).second) {
+      return;
+    }
+    const Number number = dims_.number(dim);
+    require_without_overflow(number.overflow, message);
+    require(builder_.CreateAnd(builder_.CreateICmpSGE(number.value, dims_.constant(low)),
+                               builder_.CreateICmpSLE(number.value, dims_.constant(high))),
+            message);
+  }
+
+  // Kernels take symbols and parts as 32-bit numbers.
+  void check_calls() {
+    constexpr int64_t kMaxScratch = int64_t{1} << 40;
+    for (const PlanCall &call : plan_.calls) {
+      const std::string message = "the sizes are too large for " + quoted(call.sources);
+      for (const Dim &symbol : call.symbols) {
+        check_range(symbol, std::numeric_limits<int32_t>::min(), kMaxSize, message);
+      }
+      check_range(call.extent0, 0, kMaxSize, message);
+      check_range(call.extent1, 0, kMaxSize, message);
+      check_range(call.scratch_bytes, 0, kMaxScratch, message);
+    }
+    for (const PlanIndexCheck &check : plan_.checks) {
+      check_range(check.bound, 0, kMaxSize,
+                  "the sizes are too large for an index: " + check.message);
+    }
+  }
+
+  void write_results() {
+    llvm::Value *symbols = argument(3), *bytes = argument(4), *output_dims = argument(5);
+    for (size_t i = 0; i < plan_.bindings.size(); ++i) {
+      store(dims_.value(Dim::symbol(plan_.bindings[i].symbol)), symbols, i);
+    }
+    for (size_t i = 0; i < plan_.intermediates.size(); ++i) {
+      store(dims_.value(byte_count(plan_.intermediates[i].type)), bytes, i);
+    }
+    size_t next = 0;
+    for (const PlanTensor &output : plan_.outputs) {
+      for (const Dim &dim : output.type.shape) {
+        store(dims_.value(dim), output_dims, next++);
+      }
+    }
+  }
+
+  std::vector<std::vector<llvm::Value *>> sizes_;
+  std::set<Dim> checked_, counted_;
+  std::set<std::pair<Dim, int64_t>> ranged_;
+};
+
+class RunWriter : public FunctionWriter {
+ public:
+  RunWriter(llvm::Module &module, const Plan &plan)
+      : FunctionWriter(module, plan, "sylvite_run", type(module), false), costs_(builder_, true) {
+    size_t most = 1;
+    for (const PlanCall &call : plan.calls) {
+      most = std::max(most, call.symbols.size());
+    }
+    symbols_ = builder_.CreateAlloca(llvm::ArrayType::get(builder_.getInt32Ty(), most));
+    bind_symbols(argument(2));
+    for (size_t i = 0; i < plan.bindings.size(); ++i) {
+      costs_.bind(plan.bindings[i].symbol, dims_.value(Dim::symbol(plan.bindings[i].symbol)));
+    }
+    size_t check = 0;
+    for (size_t i = 0; i < plan.calls.size(); ++i) {
+      for (; check < plan.checks.size() && plan.checks[check].before <= static_cast<int>(i);
+           ++check) {
+        write_check(plan.checks[check]);
+      }
+      write_call(i, plan.calls[i]);
+    }
+    for (const PlanCopy &copy : plan.copies) {
+      const size_t output = static_cast<size_t>(copy.to - plan.first_output());
+      return_if_failed(call_api(
+          offsetof(sylvite_runtime_api, copy),
+          {int32(copy.to), int32(copy.from), dims_.value(byte_count(plan.outputs[output].type))}));
+    }
+    builder_.CreateRet(int32(SYL_OK));
+  }
+
+ private:
+  static llvm::FunctionType *type(llvm::Module &module) {
+    llvm::LLVMContext &context = module.getContext();
+    llvm::Type *pointer = llvm::PointerType::getUnqual(context);
+    return llvm::FunctionType::get(llvm::Type::getInt32Ty(context), {pointer, pointer, pointer},
+                                   false);
+  }
+
+  void write_check(const PlanIndexCheck &check) {
+    return_if_failed(
+        call_api(offsetof(sylvite_runtime_api, check_indices),
+                 {int32(check.buffer), int32(static_cast<int64_t>(check.dtype)),
+                  dims_.constant(check.first), dims_.constant(check.step), dims_.value(check.count),
+                  dims_.value(check.bound), text_constant(module_, check.message)}));
+  }
+
+  void write_call(size_t site, const PlanCall &call) {
+    for (size_t s = 0; s < call.symbols.size(); ++s) {
+      llvm::Value *symbol =
+          builder_.CreateTrunc(dims_.value(call.symbols[s]), builder_.getInt32Ty());
+      builder_.CreateStore(symbol,
+                           builder_.CreateConstInBoundsGEP1_64(builder_.getInt32Ty(), symbols_, s));
+    }
+    llvm::Value *cost = costs_.saturated(call.flops + Dim(8) * call.bytes);
+    return_if_failed(
+        call_api(offsetof(sylvite_runtime_api, call),
+                 {int32(static_cast<int64_t>(site)), symbols_, dims_.value(call.extent0),
+                  dims_.value(call.extent1), dims_.value(call.scratch_bytes), cost}));
+  }
+
+  DimWriter costs_;
+  llvm::Value *symbols_ = nullptr;
+};
+
+class CostsWriter : public FunctionWriter {
+ public:
+  CostsWriter(llvm::Module &module, const Plan &plan)
+      : FunctionWriter(module, plan, "sylvite_costs", type(module), true) {
+    bind_symbols(argument(0));
+    for (size_t i = 0; i < plan.calls.size(); ++i) {
+      store(dims_.saturated(plan.calls[i].flops), argument(1), i);
+      store(dims_.saturated(plan.calls[i].bytes), argument(2), i);
+    }
+    builder_.CreateRetVoid();
+  }
+
+ private:
+  static llvm::FunctionType *type(llvm::Module &module) {
+    llvm::LLVMContext &context = module.getContext();
+    llvm::Type *pointer = llvm::PointerType::getUnqual(context);
+    return llvm::FunctionType::get(llvm::Type::getVoidTy(context), {pointer, pointer, pointer},
+                                   false);
+  }
+};
+
+}  // namespace
+
+PlanFunctions emit_plan_functions(llvm::Module &module, const Plan &plan) {
+  return {PrepareWriter(module, plan).function(), RunWriter(module, plan).function(),
+          CostsWriter(module, plan).function()};
+}
+
+}  // namespace sylvite
