@@ -1,0 +1,114 @@
+// Temporary folders, and output files that are complete or absent.
+//
+// The output's neighbour gets the process number in its name; a leftover of a killed process that
+// had the same number is replaced. A target that exists and is no regular file (a device, a folder)
+// is refused: renaming onto /dev/null would replace the device.
+#include "compiler/link/temporary.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "compiler/ir/error.h"
+
+namespace sylvite {
+
+namespace fs = std::filesystem;
+
+TemporaryFolder::TemporaryFolder() {
+  std::error_code error;
+  fs::path base = fs::temp_directory_path(error);
+  if (error) {
+    base = "/tmp";
+  }
+  std::string name = (base / "sylvite-XXXXXX").string();
+  if (mkdtemp(name.data()) == nullptr) {
+    throw_model_error("cannot make a temporary folder in '", base.string(),
+                      "': ", std::strerror(errno), "; set TMPDIR to a folder that can be written");
+  }
+  path_ = name;
+}
+
+TemporaryFolder::~TemporaryFolder() {
+  std::error_code ignored;
+  fs::remove_all(path_, ignored);
+}
+
+PendingFile::PendingFile(fs::path target, bool executable) : target_(std::move(target)) {
+  struct stat status{};
+  if (stat(target_.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
+    throw_model_error("cannot write '", target_.string(), "': ",
+                      S_ISDIR(status.st_mode) ? "it is a folder" : "it is not a regular file");
+  }
+  static std::atomic<int> next{0};
+  temporary_ =
+      target_.parent_path() / ("." + target_.filename().string() + "." + std::to_string(getpid()) +
+                               "." + std::to_string(next++) + ".tmp");
+  unlink(temporary_.c_str());
+  file_ =
+      open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, executable ? 0777 : 0666);
+  if (file_ < 0) {
+    fail(errno);
+  }
+}
+
+PendingFile::~PendingFile() {
+  if (file_ >= 0) {
+    close(file_);
+  }
+  if (!temporary_.empty()) {
+    unlink(temporary_.c_str());
+  }
+}
+
+void PendingFile::fail(int error) const {
+  throw_model_error("cannot write '", target_.string(), "': ", std::strerror(error));
+}
+
+bool PendingFile::write(const void *data, size_t size) {
+  const char *next = static_cast<const char *>(data);
+  while (size > 0 && error_ == 0) {
+    const ssize_t written = ::write(file_, next, size);
+    if (written > 0) {
+      next += written;
+      size -= static_cast<size_t>(written);
+      position_ += written;
+    } else if (errno != EINTR) {
+      error_ = errno;
+    }
+  }
+  return error_ == 0;
+}
+
+void PendingFile::skip_to(int64_t offset) {
+  SYLVITE_CHECK(offset >= position_);
+  if (error_ == 0 && lseek(file_, offset, SEEK_SET) < 0) {
+    error_ = errno;
+  }
+  position_ = offset;
+}
+
+void PendingFile::commit() {
+  if (error_ == 0 && ftruncate(file_, position_) != 0) {  // a hole at the end counts too
+    error_ = errno;
+  }
+  if (close(std::exchange(file_, -1)) != 0 && error_ == 0) {
+    error_ = errno;  // some network file systems report a full disk here
+  }
+  if (error_ == 0 && rename(temporary_.c_str(), target_.c_str()) != 0) {
+    error_ = errno;
+  }
+  if (error_ != 0) {
+    fail(error_);
+  }
+  temporary_.clear();
+}
+
+}  // namespace sylvite
