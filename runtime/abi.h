@@ -3,6 +3,7 @@
  * one `sylvite_program` descriptor; the runtime reads it and calls its functions. All of it is read-only.
  *
  * Change kSylviteAbiVersion with any layout change. */
+/* clang-format off: tables and lists in comments keep their lines. */
 #ifndef SYLVITE_RUNTIME_ABI_H_
 #define SYLVITE_RUNTIME_ABI_H_
 

@@ -50,6 +50,20 @@ int32_t sylvite_model_input_count(const sylvite_model *model);
 int32_t sylvite_model_output_count(const sylvite_model *model);
 const char *sylvite_model_input_name(const sylvite_model *model, int32_t i);
 const char *sylvite_model_output_name(const sylvite_model *model, int32_t i);
+/* The number of the input or output that is called so, or -1. */
+int32_t sylvite_model_find_input(const sylvite_model *model, const char *name);
+int32_t sylvite_model_find_output(const sylvite_model *model, const char *name);
+
+/* What an input must look like, or an output will. dims: `rank` sizes as text: "3", "batch", "length + 1". */
+typedef struct sylvite_tensor_info_view {
+  const char *name;
+  sylvite_dtype dtype;
+  int32_t rank;
+  const char *const *dims;
+} sylvite_tensor_info_view;
+sylvite_tensor_info_view sylvite_model_input(const sylvite_model *model, int32_t i);
+sylvite_tensor_info_view sylvite_model_output(const sylvite_model *model, int32_t i);
+
 const char *sylvite_model_isa(const sylvite_model *model); /* "x86-64-v4": the level in use */
 
 typedef struct sylvite_context_options {

@@ -1,0 +1,67 @@
+// The memory and the threads of one run at a time. The functions that a plan calls back are in
+// calls.cpp.
+#pragma once
+
+#include <cstdarg>
+#include <cstddef>
+#include <cstdint>
+
+#include "runtime/abi.h"
+#include "runtime/arena.h"
+#include "runtime/memory.h"
+#include "runtime/model.h"
+#include "runtime/threads.h"
+
+namespace sylvite {
+
+inline constexpr int kRememberedShapes = 8;
+
+// What is known once the inputs' sizes are: computed by the plan's `prepare` and the arena's
+// placement. The pointers lead into one block that is taken when the context is made.
+struct PreparedShape {
+  bool valid = false;
+  uint64_t last_use = 0;
+  int64_t *input_dims = nullptr, *symbols = nullptr, *output_dims = nullptr;
+  int64_t *offsets = nullptr;  // in the arena: the outputs, then the intermediates
+  int64_t arena_bytes = 0;
+};
+
+// What each thread needs to make a call.
+struct alignas(64) CallSlot {
+  int32_t bounds[4] = {};
+  syl_halide_buffer scratch{};
+  void **arguments = nullptr;
+};
+
+extern const sylvite_runtime_api kRuntimeApi;
+
+}  // namespace sylvite
+
+struct sylvite_context {
+  const sylvite_model *model = nullptr;
+  sylvite_error error{};
+  sylvite::ThreadPool pool;
+  bool profile = false;
+
+  sylvite::Block arena, scratch;
+  int64_t scratch_stride = 0;  // bytes of scratch of each thread
+
+  sylvite::Array<int64_t> shape_words;
+  sylvite::PreparedShape shapes[sylvite::kRememberedShapes];
+  const sylvite::PreparedShape *current = nullptr;
+  uint64_t runs = 0;
+
+  sylvite::Array<int64_t> given_dims;            // every dimension of every input of this run
+  sylvite::Array<int64_t> intermediate_bytes;    // what prepare writes
+  sylvite::Array<sylvite::ArenaBuffer> placing;  // outputs, then intermediates
+  sylvite::Array<int32_t> order;                 // working space of the placement
+  sylvite::Array<syl_halide_buffer> buffers;     // by the plan's buffer numbers
+  sylvite::Array<sylvite::CallSlot> slots;       // one a thread
+  sylvite::Array<void *> arguments;              // of all slots
+
+  sylvite::Array<int64_t> call_nanoseconds, call_runs, call_flops, call_bytes;  // with `profile`
+
+  // Records the error of a failed call and returns its code. One line, cut at the length of the
+  // message.
+  __attribute__((format(printf, 3, 4))) int32_t fail(int32_t status, const char *format, ...);
+};

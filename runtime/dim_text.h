@@ -1,0 +1,21 @@
+// Sizes as text: the dimensions of the descriptor ("batch", "3", "past*2 + 1"), for messages and
+// checks.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "runtime/abi.h"
+
+namespace sylvite {
+
+// The number of the symbol that is called exactly so, or -1.
+int32_t find_symbol(const sylvite_program &program, std::string_view name);
+
+// Sums, differences and products of numbers and symbols, floor_div(a, b), min(a, b), max(a, b),
+// parentheses. Nothing: the text is none of these, or the value is out of range.
+std::optional<int64_t> evaluate_dim(const sylvite_program &program, std::string_view text,
+                                    const int64_t *symbols);
+
+}  // namespace sylvite
