@@ -12,7 +12,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <new>
 #include <utility>
 
 namespace sylvite {
@@ -68,19 +67,6 @@ std::string printable(std::string_view name) {
   return text;
 }
 
-Error resize_bytes(std::vector<std::byte> &bytes, uint64_t size, const std::string &file) {
-  if (size > bytes.capacity()) {
-    // Asks first in a way that may be refused.
-    void *const trial = size > PTRDIFF_MAX ? nullptr : ::operator new(size, std::nothrow);
-    if (trial == nullptr) {
-      return {SYLVITE_OUT_OF_MEMORY, text_of(file, ": out of memory: ", size, " bytes wanted")};
-    }
-    ::operator delete(trial);
-  }
-  bytes.resize(size);
-  return {};
-}
-
 Result<ByteSource> ByteSource::open(const std::string &file, int64_t limit) {
   ByteSource source;
   source.name_ = file;
@@ -104,7 +90,7 @@ Result<ByteSource> ByteSource::open(const std::string &file, int64_t limit) {
   }
   for (;;) {  // a pipe or a device: no size, no offsets
     const size_t have = source.owned_.size();
-    if (Error error = resize_bytes(source.owned_, have + kBufferBytes, file); !error.ok()) {
+    if (Error error = resize_vector(source.owned_, have + kBufferBytes, file); !error.ok()) {
       return error;
     }
     const ssize_t got =
@@ -174,7 +160,7 @@ Result<std::vector<std::byte>> read_file(const std::string &file, int64_t limit)
     return source.error();
   }
   std::vector<std::byte> bytes;
-  if (Error error = resize_bytes(bytes, source.value().size(), file); !error.ok()) {
+  if (Error error = resize_vector(bytes, source.value().size(), file); !error.ok()) {
     return error;
   }
   if (Error error = source.value().read(0, bytes); !error.ok()) {

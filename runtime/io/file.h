@@ -59,8 +59,4 @@ class OutputFile {
   std::vector<std::byte> buffer_;
 };
 
-// Makes `bytes` as long as `size`, zeroed; an error when there is not so much memory. (A vector
-// alone would end the program, which is built without exceptions.)
-Error resize_bytes(std::vector<std::byte> &bytes, uint64_t size, const std::string &file);
-
 }  // namespace sylvite

@@ -230,7 +230,7 @@ Result<HostTensor> read_array(const ByteSource &source) {
   }
   HostTensor tensor;
   tensor.dtype = header.value().dtype;
-  if (Error error = resize_bytes(tensor.bytes, have, where); !error.ok()) {
+  if (Error error = resize_vector(tensor.bytes, have, where); !error.ok()) {
     return error;
   }
   if (Error error = source.read(length.value(), tensor.bytes); !error.ok()) {
@@ -335,7 +335,7 @@ Error normalise_array(const NpyHeader &header, std::vector<std::byte> &bytes,
   }
   if (header.fortran && header.dims.size() > 1 && !bytes.empty()) {
     std::vector<std::byte> reordered;
-    if (Error error = resize_bytes(reordered, bytes.size(), where); !error.ok()) {
+    if (Error error = resize_vector(reordered, bytes.size(), where); !error.ok()) {
       return error;
     }
     reorder(header.dims, size, bytes, reordered);

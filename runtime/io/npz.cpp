@@ -263,7 +263,7 @@ Result<Array> read_stored(const ByteSource &source, const Entry &entry, uint64_t
     return header.error();
   }
   Array array{std::move(header.value().second), {}};
-  if (Error error = resize_bytes(array.bytes, array.header.bytes, entry.where); !error.ok()) {
+  if (Error error = resize_vector(array.bytes, array.header.bytes, entry.where); !error.ok()) {
     return error;
   }
   if (Error error = source.read(start + header.value().first, array.bytes); !error.ok()) {
@@ -278,11 +278,11 @@ Result<Array> read_stored(const ByteSource &source, const Entry &entry, uint64_t
 Result<Array> read_deflated(const ByteSource &source, const Entry &entry, uint64_t start) {
   std::vector<std::byte> packed;
   Array array;
-  if (Error error = resize_bytes(packed, entry.packed + kInflatePadding, entry.where);
+  if (Error error = resize_vector(packed, entry.packed + kInflatePadding, entry.where);
       !error.ok()) {
     return error;
   }
-  if (Error error = resize_bytes(array.bytes, entry.size, entry.where); !error.ok()) {
+  if (Error error = resize_vector(array.bytes, entry.size, entry.where); !error.ok()) {
     return error;
   }
   if (Error error = source.read(start, std::span(packed).first(entry.packed)); !error.ok()) {
@@ -315,7 +315,7 @@ Result<std::vector<HostTensor>> read_archive(const ByteSource &source) {
     return directory.error();
   }
   std::vector<std::byte> table;
-  if (Error error = resize_bytes(table, directory.value().bytes, file); !error.ok()) {
+  if (Error error = resize_vector(table, directory.value().bytes, file); !error.ok()) {
     return error;
   }
   if (Error error = source.read(directory.value().offset, table); !error.ok()) {

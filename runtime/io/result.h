@@ -3,11 +3,14 @@
 #pragma once
 
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
+#include <new>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "runtime/include/sylvite/sylvite.h"
 
@@ -60,6 +63,24 @@ class [[nodiscard]] Result {
   std::optional<T> value_;
   Error error_;
 };
+
+// Makes `values` as long as `count`, zeroed; an error when there is not so much memory. (A vector
+// alone would end the program, which is built without exceptions.)
+template <typename T>
+Error resize_vector(std::vector<T> &values, uint64_t count, const std::string &where) {
+  if (count > values.capacity()) {
+    // Asks first in a way that may be refused.
+    const bool countable = count <= PTRDIFF_MAX / sizeof(T);
+    void *const trial = countable ? ::operator new(count * sizeof(T), std::nothrow) : nullptr;
+    if (trial == nullptr) {
+      return {SYLVITE_OUT_OF_MEMORY,
+              text_of(where, ": out of memory: ", count, " x ", sizeof(T), " bytes wanted")};
+    }
+    ::operator delete(trial);
+  }
+  values.resize(count);
+  return {};
+}
 
 // A name from a file, safe to print on one line: control characters and what is too long are
 // replaced.
