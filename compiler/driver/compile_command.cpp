@@ -1,0 +1,211 @@
+// `sylvite compile`: an ONNX model becomes a standalone program, or one of the texts on the way to it.
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <iostream>
+#include <memory>
+
+#include "compiler/driver/commands.h"
+#include "compiler/driver/flags.h"
+#include "compiler/driver/fusion_names.h"
+#include "compiler/driver/tensor_npz.h"
+#include "compiler/driver/text_file.h"
+#include "compiler/ir/error.h"
+#include "compiler/ir/text.h"
+#include "compiler/link/link.h"
+
+namespace sylvite {
+namespace {
+
+struct CompileFlags {
+  ModelFlags model;
+  TargetFlags target;
+  std::string output, emit = "program", task;
+  std::string inputs, expected;
+  double rtol = 1e-4, atol = 1e-4;
+  bool no_self_test = false;
+};
+
+constexpr const char *kExamples = R"(Examples:
+  sylvite compile bert.onnx -o bert
+      then: ./bert --inputs in.npz --outputs out.npz     ./bert --help
+  sylvite compile vit.onnx -o classify --task=classify
+      labels and preprocessing come from config.json and preprocessor_config.json beside the model
+      then: ./classify photo.png pictures/ --top-k 3
+  sylvite compile bert.onnx -o bert --target x86-64-v3 --fix batch=1
+      smaller: code for AVX2 alone, and for one sentence at a time
+  sylvite compile bert.onnx --emit=plan
+      what is called in which order, as text; --emit=ir shows what each call computes)";
+
+void check_flags(const CompileFlags &flags) {
+  if (flags.emit == "program" && flags.output.empty()) {
+    throw UsageError("compile wants -o PROGRAM (or --emit for a text)");
+  }
+  if (flags.inputs.empty() != flags.expected.empty()) {
+    throw UsageError("--inputs and --expected belong together");
+  }
+  // Found before minutes of compiling, not after.
+  if (!flags.output.empty() && flags.output != "-") {
+    const std::filesystem::path folder = std::filesystem::absolute(flags.output).parent_path();
+    std::error_code error;
+    if (!std::filesystem::is_directory(folder, error)) {
+      throw_model_error(flags.output, ": the folder ", folder.string(), " does not exist");
+    }
+    if (std::filesystem::is_directory(flags.output, error)) {
+      throw_model_error(flags.output, ": this is a folder; name the program to write");
+    }
+  }
+}
+
+SelfTest given_self_test(const LoweredModel &model, const CompileFlags &flags) {
+  SelfTest test;
+  test.rtol = static_cast<float>(flags.rtol);
+  test.atol = static_cast<float>(flags.atol);
+  test.tensors = match_tensors(model.plan.inputs, read_tensors(flags.inputs), flags.inputs);
+  const std::vector<Tensor> expected =
+      match_tensors(model.plan.outputs, read_tensors(flags.expected), flags.expected);
+  test.tensors.insert(test.tensors.end(), expected.begin(), expected.end());
+  return test;
+}
+
+// Fills in the self-test; returns what the summary says about it.
+std::string add_self_test(const LoweredModel &model, const CompileFlags &flags, ProgramInfo &info) {
+  if (flags.no_self_test) {
+    return "left out";
+  }
+  if (!flags.inputs.empty()) {
+    info.self_test = given_self_test(model, flags);
+    return "from " + flags.inputs;
+  }
+  GeneratedSelfTest generated = generate_self_test(model);
+  info.self_test = std::move(generated.test);
+  return info.self_test ? "inputs made up, answers from the reference evaluator"
+                        : "none: " + generated.note;
+}
+
+std::string kernel_texts(const Plan &plan, const CompileOptions &options, KernelText kind,
+                         ProgressLine &progress) {
+  std::string all;
+  int done = 0;
+  const int total = static_cast<int>(plan.kernels.size() * options.isas.size());
+  for (const PlanKernel &kernel : plan.kernels) {
+    for (const Isa isa : options.isas) {
+      progress.show(done++, total, kernel.name);
+      if (kernel.node == nullptr || !kernel.interface.library_symbol.empty()) {
+        continue;
+      }
+      RunningScope running("kernel " + kernel.name);
+      std::string text;
+      compile_kernel(*kernel.node, {isa, options.sanitize_address, options.sanitize_thread, kind}, &text);
+      all += (kind == KernelText::Assembly ? "# " : "// ") + kernel.name + ", " + name_of(isa) + "\n" +
+             text + "\n";
+    }
+  }
+  return all;
+}
+
+// The texts that show a step of the road.
+std::string emitted_text(const CompileFlags &flags, LoweredModel &model, ProgressLine &progress) {
+  const CompileOptions options = compile_options(flags.target, progress);
+  if (flags.emit == "imported") {
+    return print(*model.source);
+  }
+  if (flags.emit == "ir") {
+    return print(*model.graph);
+  }
+  if (flags.emit == "plan") {
+    return print(model.plan);
+  }
+  if (flags.emit == "llvm") {
+    const ProgramInfo info = program_info(model);
+    return plan_llvm_ir(model.plan, make_weight_image(model.plan, info), info);
+  }
+  return kernel_texts(model.plan, options,
+                      flags.emit == "asm" ? KernelText::Assembly : KernelText::Statement, progress);
+}
+
+std::string megabytes(int64_t bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2f MB", static_cast<double>(bytes) / 1e6);
+  return text;
+}
+
+void print_summary(const CompileFlags &flags, const LoweredModel &model, const CompiledModel &compiled,
+                   const CompileOptions &options, const std::string &self_test, double seconds) {
+  std::string levels;
+  for (const Isa isa : options.isas) {
+    levels += (levels.empty() ? "" : " and ") + std::string(name_of(isa));
+  }
+  const int64_t bytes = static_cast<int64_t>(std::filesystem::file_size(flags.output));
+  std::printf("%s: opset %lld%s%s, %zu operations\n", flags.model.model.c_str(),
+              static_cast<long long>(model.opset), model.producer.empty() ? "" : ", by ",
+              model.producer.c_str(), model.source->nodes().size());
+  std::printf("  fused       %s\n", describe(model.fused).c_str());
+  std::printf("  kernels     %zu, called %zu times, for %s\n", model.plan.kernels.size(),
+              model.plan.calls.size(), levels.c_str());
+  std::printf("  self-test   %s\n", self_test.c_str());
+  std::printf("  program     %s: %s, of which %s are weights\n", flags.output.c_str(),
+              megabytes(bytes).c_str(), megabytes(compiled.image.bytes).c_str());
+  std::printf("  took        %.1f s\n", seconds);
+}
+
+void compile(const CompileFlags &flags) {
+  const std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
+  check_flags(flags);
+  ProgressLine progress(flags.model.model);
+  const LowerOptions lowering = lower_options(flags.model, progress);
+  LoweredModel model = lower_model(flags.model.model, lowering);
+  if (flags.emit != "program") {
+    const std::string text = emitted_text(flags, model, progress);
+    progress.clear();
+    print_warnings(*model.graph);
+    write_text(flags.output, text);
+    return;
+  }
+  ProgramInfo info = program_info(model);
+  progress.show("making the self-test");
+  const std::string self_test = add_self_test(model, flags, info);
+  const CompileOptions options = compile_options(flags.target, progress);
+  const CompiledModel compiled = compile_lowered(model, info, options);
+  progress.show("linking");
+  const std::chrono::steady_clock::time_point linking = std::chrono::steady_clock::now();
+  link_program(compiled.objects, compiled.image, flags.output);
+  const std::chrono::steady_clock::time_point end = std::chrono::steady_clock::now();
+  model.times.push_back({"link", std::chrono::duration<double>(end - linking).count()});
+  progress.clear();
+  print_warnings(*model.graph);
+  print_summary(flags, model, compiled, options, self_test,
+                std::chrono::duration<double>(end - start).count());
+  if (flags.model.timing) {
+    print_times(model.times);
+  }
+}
+
+}  // namespace
+
+void add_compile_command(CLI::App &app) {
+  std::shared_ptr<CompileFlags> flags = std::make_shared<CompileFlags>();
+  CLI::App *command = app.add_subcommand("compile", "Compile a model to a standalone program");
+  add_model_flags(*command, flags->model);
+  command->add_option("-o,--output", flags->output, "the program, or the text, to write")
+      ->type_name("FILE");
+  command
+      ->add_option("--emit", flags->emit,
+                   "program, or a text: imported (the graph as read), ir (after all passes), plan, "
+                   "stmt (Halide's statements), asm, llvm (the plan's module)")
+      ->check(CLI::IsMember({"program", "imported", "ir", "plan", "stmt", "asm", "llvm"}))
+      ->type_name("KIND")
+      ->capture_default_str();
+  add_target_flags(*command, flags->target, "all");
+  command->add_option("--inputs", flags->inputs, "inputs of the program's --selftest")->type_name("X.npz");
+  command->add_option("--expected", flags->expected, "expected outputs of its --selftest")
+      ->type_name("Y.npz");
+  command->add_option("--rtol", flags->rtol, "relative tolerance of these")->capture_default_str();
+  command->add_option("--atol", flags->atol, "absolute tolerance of these")->capture_default_str();
+  command->add_flag("--no-selftest", flags->no_self_test, "store no self-test");
+  command->footer(kExamples);
+  command->callback([flags] { compile(*flags); });
+}
+
+}  // namespace sylvite

@@ -1,0 +1,94 @@
+// The straight piece of code from model file to objects, with a clock at each step.
+//
+// The imported graph is kept beside the one that the passes rewrite: self-test and `verify --reference` ask
+// the evaluator about the model as the user wrote it, not as we understood it. Constants are shared, so the
+// second graph costs little.
+#include "compiler/driver/compile_model.h"
+
+#include <chrono>
+#include <cinttypes>
+#include <cstdio>
+#include <utility>
+
+#include "compiler/driver/version.h"
+
+namespace sylvite {
+namespace {
+
+class Clock {
+ public:
+  double lap() {
+    const std::chrono::steady_clock::time_point now = std::chrono::steady_clock::now();
+    return std::chrono::duration<double>(now - std::exchange(last_, now)).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+std::string hexadecimal(uint64_t number) {
+  char digits[17];
+  std::snprintf(digits, sizeof digits, "%016" PRIx64, number);
+  return digits;
+}
+
+void report(const LowerOptions &options, const char *stage) {
+  if (options.progress) {
+    options.progress(stage);
+  }
+}
+
+}  // namespace
+
+LoweredModel lower_model(const std::filesystem::path &file, const LowerOptions &options) {
+  LoweredModel model;
+  model.file = file;
+  model.name = file.stem().string();
+  Clock clock;
+
+  report(options, "reading the model");
+  ImportedModel imported = import_onnx(file, options.import);
+  model.model_hash = hexadecimal(imported.hash);
+  model.opset = imported.opset;
+  model.producer = imported.producer;
+  model.graph = std::move(imported.graph);
+  model.source = model.graph->clone();
+  model.times.push_back({"import", clock.lap()});
+
+  report(options, "fusing");
+  PipelineOptions pipeline = options.pipeline;
+  pipeline.timed = [&](const std::string &pass, double seconds) {
+    model.times.push_back({"pass " + pass, seconds});
+    if (options.pipeline.timed) {
+      options.pipeline.timed(pass, seconds);
+    }
+  };
+  run_pipeline(*model.graph, pipeline);
+  model.fused = count_fusions(*model.graph);
+  clock.lap();  // the passes have reported themselves
+
+  report(options, "planning");
+  model.plan = make_plan(*model.graph);
+  model.times.push_back({"plan", clock.lap()});
+  return model;
+}
+
+ProgramInfo program_info(const LoweredModel &model) {
+  ProgramInfo info;
+  info.model_name = model.name;
+  info.model_hash = model.model_hash;
+  info.compiler_version = compiler_version();
+  info.licences = licences();
+  return info;
+}
+
+CompiledModel compile_lowered(LoweredModel &model, const ProgramInfo &info, const CompileOptions &options) {
+  Clock clock;
+  CompiledModel compiled;
+  compiled.image = make_weight_image(model.plan, info);
+  compiled.objects = compile_objects(model.plan, compiled.image, info, options);
+  model.times.push_back({"kernels and plan object", clock.lap()});
+  return compiled;
+}
+
+}  // namespace sylvite
