@@ -1,0 +1,76 @@
+// From a file to a Graph: maps the file, bounds and strips it (wire.cpp), has Protobuf parse what is left,
+// walks the model (importer.cpp). All errors leave with the file's name in front.
+#include "compiler/import/import.h"
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/stubs/logging.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "compiler/import/importer.h"
+#include "compiler/import/model_file.h"
+#include "compiler/import/wire.h"
+#include "compiler/ir/error.h"
+
+namespace sylvite {
+namespace {
+
+// wire.cpp has bounded the depth already.
+constexpr int kRecursionLimit = 1000;
+
+void parse(const std::string &skeleton, onnx::ModelProto &model) {
+  // Protobuf would write what it finds wrong to stderr.
+  const google::protobuf::LogSilencer silence;
+  google::protobuf::io::CodedInputStream stream(reinterpret_cast<const uint8_t *>(skeleton.data()),
+                                                static_cast<int>(skeleton.size()));
+  stream.SetRecursionLimit(kRecursionLimit);
+  if (!model.ParseFromCodedStream(&stream) || !stream.ConsumedEntireMessage()) {
+    throw_model_error("not an ONNX model: Protobuf cannot read it");
+  }
+}
+
+uint64_t hash_of(const MappedFile &file, const ExternalData &external) {
+  XXH3_state_t state;
+  XXH3_64bits_reset(&state);
+  XXH3_64bits_update(&state, file.bytes().data(), file.bytes().size());
+  for (const auto &[location, data] : external.files()) {
+    XXH3_64bits_update(&state, location.data(), location.size());
+    XXH3_64bits_update(&state, data->bytes().data(), data->bytes().size());
+  }
+  return XXH3_64bits_digest(&state);
+}
+
+ImportedModel import_file(const std::filesystem::path &path, const ImportOptions &options) {
+  const auto file = std::make_shared<const MappedFile>(path);
+  const ModelSkeleton skeleton = read_skeleton(file->bytes());
+  onnx::ModelProto model;
+  parse(skeleton.bytes, model);
+  ExternalData external(path);
+  ImportedModel imported;
+  Importer importer(model, {&skeleton.data, file, &external}, options);
+  imported.graph = importer.run();
+  imported.hash = hash_of(*file, external);
+  imported.producer = printable(model.producer_name() + (model.producer_version().empty() ? "" : " ") +
+                                model.producer_version());
+  for (const auto &import : model.opset_import()) {
+    if (is_standard_domain(import.domain())) {
+      imported.opset = import.version();
+    }
+  }
+  return imported;
+}
+
+}  // namespace
+
+ImportedModel import_onnx(const std::filesystem::path &file, const ImportOptions &options) {
+  try {
+    return import_file(file, options);
+  } catch (const ModelError &error) {
+    throw_model_error(file.string(), ": ", error.what());
+  } catch (const DimOverflow &error) {
+    throw_model_error(file.string(), ": ", error.what());
+  }
+}
+
+}  // namespace sylvite

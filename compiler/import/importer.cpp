@@ -1,0 +1,582 @@
+// Builds the graph, node by node in topological order.
+//
+// A *scope* maps the names of one graph to values. Model-local functions, the bodies that the ONNX library
+// gives for operators without a rule, and the branch of an If are all imported in place, into a scope of
+// their own over the same graph: nothing is inlined on the level of Protobuf, nothing is renamed.
+//   - A function's scope sees its formal inputs only; its attributes are those of the call, so an attribute
+//     that refers to one of the caller's is resolved when a rule asks for it.
+//   - A nested graph's scope sees the enclosing one.
+// Each scope has its own opset imports: a body that is written for another opset than the model needs no
+// conversion.
+//
+// Constants become nodes when the first node that is wanted reads them, and only nodes that the outputs
+// depend on are looked at.
+#include "compiler/import/importer.h"
+
+#include <onnx/defs/schema.h>
+
+#include <algorithm>
+#include <functional>
+
+#include "compiler/import/element_types.h"
+#include "compiler/import/symbols.h"
+#include "compiler/ir/error.h"
+
+namespace sylvite {
+namespace {
+
+using onnx::AttributeProto;
+
+constexpr int64_t kOldestOpset = 11;
+// Functions that call functions can describe exponentially large models.
+constexpr int64_t kMaxNodes = 200'000;
+constexpr size_t kMaxPrintedName = 160;
+
+AttributeProto::AttributeType type_of(const AttributeProto &attribute) {
+  if (attribute.type() != AttributeProto::UNDEFINED) {
+    return attribute.type();
+  }
+  // Files older than the type field.
+  return attribute.has_f()              ? AttributeProto::FLOAT
+         : attribute.has_i()            ? AttributeProto::INT
+         : attribute.has_s()            ? AttributeProto::STRING
+         : attribute.has_t()            ? AttributeProto::TENSOR
+         : attribute.has_g()            ? AttributeProto::GRAPH
+         : attribute.floats_size() > 0  ? AttributeProto::FLOATS
+         : attribute.strings_size() > 0 ? AttributeProto::STRINGS
+                                        : AttributeProto::INTS;
+}
+
+OnnxAttribute read_attribute(const AttributeProto &proto, const TensorSource &tensors) {
+  switch (type_of(proto)) {
+    case AttributeProto::FLOAT:
+      return static_cast<double>(proto.f());
+    case AttributeProto::INT:
+      return static_cast<int64_t>(proto.i());
+    case AttributeProto::STRING:
+      return proto.s();
+    case AttributeProto::TENSOR:
+      return read_tensor(proto.t(), tensors);
+    case AttributeProto::FLOATS:
+      return std::vector<double>(proto.floats().begin(), proto.floats().end());
+    case AttributeProto::INTS:
+      return std::vector<int64_t>(proto.ints().begin(), proto.ints().end());
+    case AttributeProto::STRINGS:
+      return std::vector<std::string>(proto.strings().begin(), proto.strings().end());
+    default:
+      throw_model_error("attribute '", printable(proto.name()), "' is of a kind that is not supported");
+  }
+}
+
+std::string attribute_type_name(AttributeProto::AttributeType type) {
+  return AttributeProto::AttributeType_Name(type);
+}
+
+// Number of inputs and outputs, names, types and presence of attributes, as the operator's schema has them.
+void check_against_schema(const onnx::NodeProto &node, const onnx::OpSchema &schema) {
+  const auto check_count = [](const char *what, int count, int least, int most) {
+    if (count < least || count > most) {
+      std::string expected = std::to_string(least);
+      if (most == std::numeric_limits<int>::max()) {
+        expected += " or more";
+      } else if (most != least) {
+        expected += (most == least + 1 ? " or " : " to ") + std::to_string(most);
+      }
+      throw_model_error("expected ", expected, " ", what, ", got ", count);
+    }
+  };
+  int inputs = node.input_size();
+  while (inputs > 0 && node.input(inputs - 1).empty()) {
+    --inputs;
+  }
+  check_count("inputs", inputs, schema.min_input(), schema.max_input());
+  check_count("outputs", node.output_size(), schema.min_output(), schema.max_output());
+  std::set<std::string> given;
+  for (const AttributeProto &attribute : node.attribute()) {
+    const auto known = schema.attributes().find(attribute.name());
+    if (known == schema.attributes().end()) {
+      throw_model_error("has an unknown attribute '", printable(attribute.name()), "'");
+    }
+    if (!given.insert(attribute.name()).second) {
+      throw_model_error("has attribute '", attribute.name(), "' twice");
+    }
+    if (attribute.ref_attr_name().empty() && type_of(attribute) != known->second.type) {
+      throw_model_error("attribute '", attribute.name(), "' has type ",
+                        attribute_type_name(type_of(attribute)), ", expected ",
+                        attribute_type_name(known->second.type));
+    }
+  }
+  for (const auto &[name, attribute] : schema.attributes()) {
+    if (attribute.required && given.count(name) == 0) {
+      throw_model_error("attribute '", name, "' is missing");
+    }
+  }
+}
+
+// Messages of the shape rules start with the node in the IR's terms, which the user does not know.
+std::string without_ir_place(const std::string &message, const std::string &source) {
+  const std::string place = "node '" + source + "' (";
+  const size_t end = message.find("): ");
+  return message.rfind(place, 0) == 0 && end != std::string::npos ? message.substr(end + 3) : message;
+}
+
+onnx::TypeProto type_proto_of(const Value *value) {
+  onnx::TypeProto type;
+  if (value == nullptr) {
+    return type;
+  }
+  type.mutable_tensor_type()->set_elem_type(onnx_of_dtype(value->type.dtype));
+  auto *const shape = type.mutable_tensor_type()->mutable_shape();
+  for (const Dim &dim : value->type.shape) {
+    if (dim.is_constant()) {
+      shape->add_dim()->set_dim_value(*dim.constant());
+    } else {
+      shape->add_dim()->set_dim_param(dim.str());
+    }
+  }
+  return type;
+}
+
+template <typename Imports>
+std::map<std::string, int64_t> opsets_of(const Imports &imports) {
+  std::map<std::string, int64_t> opsets;
+  for (const auto &import : imports) {
+    opsets[is_standard_domain(import.domain()) ? "" : import.domain()] = import.version();
+  }
+  return opsets;
+}
+
+const std::string &required_name(const std::string &name, const char *what) {
+  if (name.empty()) {
+    throw_model_error(what, " has no name");
+  }
+  if (printable(name) != name) {
+    throw_model_error(what, " '", printable(name), "' has a name that is too long or cannot be printed");
+  }
+  return name;
+}
+
+}  // namespace
+
+std::string printable(const std::string &name) {
+  std::string text = name.size() > kMaxPrintedName ? name.substr(0, kMaxPrintedName) + "..." : name;
+  for (char &c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    c = byte < 0x20 || byte == 0x7f ? '?' : c;
+  }
+  return text;
+}
+
+std::string function_key(const onnx::FunctionProto &function) {
+  return function.domain() + '\0' + function.name() + '\0' + function.overload();
+}
+
+std::string function_key(const onnx::NodeProto &call) {
+  return call.domain() + '\0' + call.op_type() + '\0' + call.overload();
+}
+
+Importer::Importer(const onnx::ModelProto &model, TensorSource tensors, const ImportOptions &options)
+    : model_(model), tensors_(std::move(tensors)), options_(options), graph_(std::make_unique<Graph>()) {}
+
+std::unique_ptr<Graph> Importer::run() {
+  opsets_ = opsets_of(model_.opset_import());
+  check_opset(opsets_);
+  for (const onnx::FunctionProto &function : model_.functions()) {
+    if (!functions_.emplace(function_key(function), &function).second) {
+      throw_model_error("the function '", printable(function.name()), "' is defined twice");
+    }
+  }
+  const std::string unsupported = unsupported_operators(model_);
+  if (!unsupported.empty()) {
+    throw_model_error("operators that are not supported:", unsupported);
+  }
+  Scope scope;
+  scope.opsets = &opsets_;
+  scope.tensors = &tensors_;
+  graph_->name = printable(model_.graph().name());
+  add_initializers(model_.graph(), scope);
+  add_inputs(scope);
+  std::vector<std::string> wanted;
+  for (const onnx::ValueInfoProto &output : model_.graph().output()) {
+    wanted.push_back(output.name());
+  }
+  import_nodes(model_.graph().node(), scope, wanted);
+  add_outputs(scope);
+  graph_->remove_dead();
+  return std::move(graph_);
+}
+
+void Importer::check_opset(const Opsets &opsets) const {
+  const auto standard = opsets.find("");
+  if (standard == opsets.end()) {
+    throw_model_error("imports no version of the ONNX operators (opset_import)");
+  }
+  const int64_t opset = standard->second;
+  if (opset < kOldestOpset) {
+    throw_model_error("uses opset ", opset, ", but ", kOldestOpset,
+                      " is the oldest that is supported; export the model again with a newer one");
+  }
+  if (opset > newest_opset()) {
+    throw_model_error("uses opset ", opset, ", but ", newest_opset(),
+                      " is the newest that is known; export the model again with an older one");
+  }
+}
+
+void Importer::add_initializers(const onnx::GraphProto &graph, Scope &scope) {
+  if (graph.sparse_initializer_size() > 0) {
+    throw_model_error("tensor '", printable(graph.sparse_initializer(0).values().name()),
+                      "' is sparse, which is not supported");
+  }
+  for (const onnx::TensorProto &tensor : graph.initializer()) {
+    if (!scope.names.emplace(tensor.name(), Binding{nullptr, &tensor}).second) {
+      throw_model_error("two initializers have the name '", printable(tensor.name()), "'");
+    }
+  }
+}
+
+void Importer::add_inputs(Scope &scope) {
+  InputSymbols symbols(model_.graph(), options_.fixed_symbols);
+  std::set<std::string> seen;
+  for (const onnx::ValueInfoProto &input : model_.graph().input()) {
+    const std::string &name = required_name(input.name(), "an input");
+    if (!seen.insert(name).second) {
+      throw_model_error("two inputs have the name '", name, "'");
+    }
+    if (scope.names.count(name) != 0) {
+      continue;  // up to IR version 3 initializers were listed as inputs too
+    }
+    scope.names[name].value = graph_->add_input(name, symbols.type_of(input));
+  }
+  symbols.declare(graph_->symbols);
+}
+
+void Importer::warn_of_declared_shape(const onnx::ValueInfoProto &info, const Value *value) {
+  if (!info.type().has_tensor_type() || !info.type().tensor_type().has_shape()) {
+    return;
+  }
+  const auto &declared = info.type().tensor_type().shape();
+  bool agrees = declared.dim_size() == value->type.rank();
+  for (int i = 0; agrees && i < declared.dim_size(); ++i) {
+    const Dim &size = value->type.shape[static_cast<size_t>(i)];
+    agrees = !declared.dim(i).has_dim_value() || !size.is_constant() ||
+             size.is(declared.dim(i).dim_value());
+  }
+  if (!agrees) {
+    graph_->warnings.push_back("output '" + printable(info.name()) +
+                               "' is declared with another shape than it has, " +
+                               to_string(value->type.shape));
+  }
+}
+
+void Importer::add_outputs(Scope &scope) {
+  if (model_.graph().output_size() == 0) {
+    throw_model_error("the graph has no outputs");
+  }
+  std::set<std::string> seen;
+  for (const onnx::ValueInfoProto &output : model_.graph().output()) {
+    const std::string &name = required_name(output.name(), "an output");
+    if (!seen.insert(name).second) {
+      throw_model_error("two outputs have the name '", name, "'");
+    }
+    if (find(scope, name) == nullptr) {
+      throw_model_error("output '", name, "' is computed by no node");
+    }
+    Value *const value = value_of(scope, name);
+    warn_of_declared_shape(output, value);
+    graph_->add_output(name, value);
+  }
+}
+
+Importer::Binding *Importer::find(Scope &scope, const std::string &name) const {
+  for (Scope *at = &scope; at != nullptr; at = at->outer) {
+    const auto found = at->names.find(name);
+    if (found != at->names.end()) {
+      return &found->second;
+    }
+  }
+  return nullptr;
+}
+
+Value *Importer::value_of(Scope &scope, const std::string &name) {
+  Binding *const binding = find(scope, name);
+  if (binding == nullptr) {
+    throw_model_error("reads '", printable(name), "', which no node, input or initializer defines");
+  }
+  if (binding->value == nullptr) {
+    SYLVITE_CHECK(binding->constant != nullptr, name);
+    binding->value = graph_->add_constant(read_tensor(*binding->constant, *scope.tensors), printable(name));
+  }
+  return binding->value;
+}
+
+void Importer::define(Scope &scope, const std::string &name, Value *value) {
+  if (!scope.names.emplace(name, Binding{value, nullptr}).second) {
+    throw_model_error("its output '", printable(name), "' is also the name of an input or initializer");
+  }
+  if (value->name.empty()) {
+    value->name = printable(name);
+  }
+}
+
+void Importer::import_nodes(const Nodes &nodes, Scope &scope, const std::vector<std::string> &wanted) {
+  const std::vector<int> order = topological_order(nodes, scope.prefix);
+  std::set<std::string> needed(wanted.begin(), wanted.end());
+  std::vector<int> live;
+  for (auto at = order.rbegin(); at != order.rend(); ++at) {
+    const auto &outputs = nodes[*at].output();
+    if (std::any_of(outputs.begin(), outputs.end(),
+                    [&](const std::string &name) { return needed.count(name) != 0; })) {
+      live.push_back(*at);
+      const std::vector<std::string> read = names_read_by(nodes[*at]);
+      needed.insert(read.begin(), read.end());
+    }
+  }
+  for (auto at = live.rbegin(); at != live.rend(); ++at) {
+    import_node(nodes[*at], *at, scope);
+  }
+}
+
+Importer::AttributeRef Importer::attribute(const onnx::NodeProto &node, const std::string &name,
+                                           const Scope &scope) const {
+  for (const AttributeProto &attribute : node.attribute()) {
+    if (attribute.name() != name) {
+      continue;
+    }
+    if (attribute.ref_attr_name().empty()) {
+      return {&attribute, scope.tensors};
+    }
+    if (scope.arguments == nullptr) {
+      throw_model_error("attribute '", printable(name), "' refers to an attribute of a function, outside one");
+    }
+    const auto found = scope.arguments->find(attribute.ref_attr_name());
+    return found == scope.arguments->end() ? AttributeRef{} : found->second;
+  }
+  return {};
+}
+
+OnnxNode Importer::view_of(const onnx::NodeProto &node, const std::string &source, Scope &scope) {
+  std::vector<Value *> inputs;
+  for (const std::string &name : node.input()) {
+    inputs.push_back(name.empty() ? nullptr : value_of(scope, name));
+  }
+  while (!inputs.empty() && inputs.back() == nullptr) {
+    inputs.pop_back();
+  }
+  const auto opset = scope.opsets->find("");
+  const auto lookup = [this, &node, &scope](const std::string &name) -> std::optional<OnnxAttribute> {
+    const AttributeRef found = attribute(node, name, scope);
+    if (found.proto == nullptr) {
+      return {};
+    }
+    return read_attribute(*found.proto, *found.tensors);
+  };
+  return OnnxNode(*graph_, node.op_type(), opset == scope.opsets->end() ? 0 : opset->second, {source},
+                  std::move(inputs), {node.output().begin(), node.output().end()}, lookup);
+}
+
+void Importer::import_node(const onnx::NodeProto &node, int index, Scope &scope) {
+  const std::string source = scope.source ? *scope.source : source_name(node, index, scope.prefix);
+  const auto fail = [&](const std::string &message) {
+    throw LocatedError("node '" + source + "' (" + printable(node.op_type()) +
+                       "): " + without_ir_place(message, source));
+  };
+  try {
+    if (++node_count_ > kMaxNodes) {
+      throw_model_error("the model grows beyond ", kMaxNodes, " nodes when its functions are inlined");
+    }
+    OnnxNode view = view_of(node, source, scope);
+    const auto function = functions_.find(function_key(node));
+    if (function != functions_.end()) {
+      import_local_function(node, *function->second, source, view, scope);
+    } else if (node.op_type() == "If" && is_standard_domain(node.domain())) {
+      import_if(node, view, scope);
+    } else {
+      import_standard(node, view, scope);
+    }
+    for (size_t i = 0; i < view.output_count(); ++i) {
+      if (!view.has_output(i)) {
+        continue;
+      }
+      Value *const value = view.outputs()[i];
+      if (value == nullptr) {
+        throw_model_error("its output ", i, " ('", printable(view.output_name(i)), "') is not supported");
+      }
+      if (value->type.rank() > kMaxRank) {
+        throw_model_error("its output has ", value->type.rank(), " dimensions; at most ", kMaxRank,
+                          " are supported");
+      }
+      define(scope, view.output_name(i), value);
+    }
+  } catch (const LocatedError &) {
+    throw;
+  } catch (const ModelError &error) {
+    fail(error.what());
+  } catch (const DimOverflow &error) {
+    fail(error.what());
+  }
+}
+
+void Importer::import_if(const onnx::NodeProto &node, OnnxNode &view, Scope &scope) {
+  const Value *const condition = view.input(0);
+  if (!condition->host || condition->host->size() != 1 || !condition->host->front().is_constant()) {
+    throw_model_error("chooses its branch by '", condition->name,
+                      "', which is computed at run time; only conditions that follow from the sizes of "
+                      "the inputs are supported");
+  }
+  const char *const name = condition->host->front().is(0) ? "else_branch" : "then_branch";
+  const AttributeRef branch = attribute(node, name, scope);
+  if (branch.proto == nullptr || !branch.proto->has_g()) {
+    throw_model_error("attribute '", name, "' is missing or no graph");
+  }
+  const onnx::GraphProto &graph = branch.proto->g();
+  if (graph.output_size() != node.output_size()) {
+    throw_model_error(name, " has ", graph.output_size(), " outputs, expected ", node.output_size());
+  }
+  Scope inner;
+  inner.outer = &scope;
+  inner.opsets = scope.opsets;
+  inner.arguments = scope.arguments;
+  inner.tensors = scope.tensors;
+  inner.prefix = scope.prefix;
+  inner.source = scope.source;
+  add_initializers(graph, inner);
+  std::vector<std::string> wanted;
+  for (const onnx::ValueInfoProto &output : graph.output()) {
+    wanted.push_back(output.name());
+  }
+  import_nodes(graph.node(), inner, wanted);
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    view.set_output(i, value_of(inner, wanted[i]));
+  }
+}
+
+void Importer::import_standard(const onnx::NodeProto &node, OnnxNode &view, Scope &scope) {
+  const int64_t opset = view.opset();
+  const onnx::OpSchema *const schema =
+      is_standard_domain(node.domain()) ? find_schema(node.op_type(), opset) : nullptr;
+  if (schema == nullptr) {
+    throw_model_error("there is no such operator");
+  }
+  check_against_schema(node, *schema);
+  if (const OpRule *const rule = find_rule(node.op_type())) {
+    if (schema->since_version() > rule->last_version) {
+      throw_model_error("the version that came with opset ", schema->since_version(),
+                        " is newer than this Sylvite");
+    }
+    rule->translate(view);
+    return;
+  }
+  Arguments arguments;
+  for (const auto &[name, attribute] : schema->attributes()) {
+    AttributeRef given = this->attribute(node, name, scope);
+    if (given.proto == nullptr && attribute.default_value.has_name()) {
+      given = {&attribute.default_value, &library_tensors_};
+    }
+    if (given.proto != nullptr) {
+      arguments[name] = given;
+    }
+  }
+  const onnx::FunctionProto &body = body_of(node, *schema, opset, view, scope);
+  Opsets opsets = opsets_of(body.opset_import());
+  opsets.emplace("", opset);
+  Scope inner;
+  inner.opsets = &opsets;
+  inner.tensors = &library_tensors_;
+  inner.source = view.name();
+  import_body(body, arguments, view, inner);
+}
+
+const onnx::FunctionProto &Importer::body_of(const onnx::NodeProto &node, const onnx::OpSchema &schema,
+                                             int64_t opset, const OnnxNode &view, const Scope &scope) {
+  if (const onnx::FunctionProto *const body = schema.GetFunction(static_cast<int>(opset))) {
+    return *body;
+  }
+  if (schema.HasContextDependentFunction()) {
+    // The builder looks at the node itself: attributes that refer to a caller's are resolved in a copy.
+    onnx::NodeProto resolved = node;
+    resolved.clear_attribute();
+    for (const AttributeProto &attribute : node.attribute()) {
+      const AttributeRef found = this->attribute(node, attribute.name(), scope);
+      if (found.proto != nullptr) {
+        *resolved.add_attribute() = *found.proto;
+        resolved.mutable_attribute(resolved.attribute_size() - 1)->set_name(attribute.name());
+      }
+    }
+    std::vector<onnx::TypeProto> types;
+    for (size_t i = 0; i < view.input_count(); ++i) {
+      types.push_back(type_proto_of(view.input_or_null(i)));
+    }
+    const onnx::FunctionBodyBuildContextImpl context(resolved, types);
+    onnx::FunctionProto &body = bodies_.emplace_back();
+    if (schema.BuildContextDependentFunction(context, body, static_cast<int>(opset))) {
+      return body;
+    }
+  }
+  throw_model_error("not supported with these inputs and attributes");
+}
+
+void Importer::import_local_function(const onnx::NodeProto &node, const onnx::FunctionProto &function,
+                                     const std::string &source, OnnxNode &view, Scope &scope) {
+  const std::string name = printable(function.name());
+  const std::string key = function_key(function);
+  if (std::find(calls_.begin(), calls_.end(), key) != calls_.end()) {
+    throw_model_error("the function '", name, "' calls itself; recursive functions are not supported");
+  }
+  if (calls_.size() >= kMaxCallDepth) {
+    throw_model_error("functions call each other more than ", kMaxCallDepth, " levels deep");
+  }
+  Arguments arguments;
+  for (const AttributeProto &attribute : function.attribute_proto()) {
+    arguments[attribute.name()] = {&attribute, &tensors_};
+  }
+  for (const AttributeProto &attribute : node.attribute()) {
+    if (const AttributeRef given = this->attribute(node, attribute.name(), scope); given.proto != nullptr) {
+      arguments[attribute.name()] = given;
+    }
+  }
+  for (const std::string &required : function.attribute()) {
+    if (arguments.count(required) == 0) {
+      throw_model_error("attribute '", printable(required), "' is missing");
+    }
+  }
+  Opsets opsets = opsets_of(function.opset_import());
+  opsets.insert(opsets_.begin(), opsets_.end());
+  check_opset(opsets);
+  Scope inner;
+  inner.opsets = &opsets;
+  inner.tensors = &tensors_;
+  inner.prefix = source + "/";
+  inner.source = scope.source;
+  calls_.push_back(key);
+  import_body(function, arguments, view, inner);
+  calls_.pop_back();
+}
+
+void Importer::import_body(const onnx::FunctionProto &body, const Arguments &arguments, OnnxNode &view,
+                           Scope &body_scope) {
+  if (view.input_count() > static_cast<size_t>(body.input_size()) ||
+      view.output_count() > static_cast<size_t>(body.output_size())) {
+    throw_model_error("expected at most ", body.input_size(), " inputs and ", body.output_size(),
+                      " outputs, got ", view.input_count(), " and ", view.output_count());
+  }
+  body_scope.arguments = &arguments;
+  for (size_t i = 0; i < view.input_count(); ++i) {
+    if (view.has_input(i)) {
+      body_scope.names[body.input(static_cast<int>(i))].value = view.input(i);
+    }
+  }
+  std::vector<std::string> wanted;
+  for (size_t i = 0; i < view.output_count(); ++i) {
+    if (view.has_output(i)) {
+      wanted.push_back(body.output(static_cast<int>(i)));
+    }
+  }
+  import_nodes(body.node(), body_scope, wanted);
+  for (size_t i = 0; i < view.output_count(); ++i) {
+    if (view.has_output(i)) {
+      view.set_output(i, value_of(body_scope, body.output(static_cast<int>(i))));
+    }
+  }
+}
+
+}  // namespace sylvite

@@ -1,0 +1,211 @@
+// Softmax and the norms. Statistics of half-precision inputs are computed in float, as stash_type says.
+#include <numeric>
+
+#include "compiler/import/element_types.h"
+#include "compiler/import/onnx_node.h"
+
+namespace sylvite {
+
+Value *softmax(OnnxNode &node, Value *x, int64_t axis) {
+  return node.add(Op::Softmax, {x}, {{"axis", axis}});
+}
+
+Value *widened(OnnxNode &node, Value *x) {
+  const DType type = x->type.dtype;
+  return type == DType::F16 || type == DType::BF16 ? node.cast(x, DType::F32) : x;
+}
+
+namespace {
+
+Shape part(const Shape &shape, int64_t from, int64_t to) {
+  return {shape.begin() + from, shape.begin() + to};
+}
+
+// log(softmax(x))  =>  y - log(sum(exp(y))), y = x - max(x)
+Value *log_softmax(OnnxNode &node, Value *x, int64_t axis) {
+  Value *const shifted = node.add(Op::Sub, {x, node.reduce("max", x, {axis}, true)});
+  Value *const sum = node.reduce("sum", node.add(Op::Exp, {shifted}), {axis}, true);
+  return node.add(Op::Sub, {shifted, node.add(Op::Log, {sum})});
+}
+
+// Up to opset 12 all axes from `axis` on were normalised together.
+template <Value *(*normalise)(OnnxNode &, Value *, int64_t)>
+void softmax_like(OnnxNode &node) {
+  Value *const x = node.input(0);
+  const int64_t rank = x->type.rank();
+  const int64_t axis = node.axis(node.integer("axis", node.opset() < 13 ? 1 : -1), rank);
+  if (node.opset() >= 13 || axis == rank - 1) {
+    node.set_output(0, normalise(node, x, axis));
+    return;
+  }
+  const Shape &shape = x->type.shape;
+  const Dim rows = element_count(part(shape, 0, axis));
+  const Dim columns = element_count(part(shape, axis, rank));
+  Value *const result = normalise(node, node.reshape(x, {rows, columns}), 1);
+  node.set_output(0, node.reshape(result, shape));
+}
+
+// Scale or bias of a norm over the axes `shape`, in full.
+Value *in_full(OnnxNode &node, Value *weights, const Shape &shape) {
+  Shape sizes = weights->type.shape;
+  if (sizes.size() > shape.size()) {
+    const auto extra = static_cast<int64_t>(sizes.size() - shape.size());
+    if (!element_count(part(sizes, 0, extra)).is(1)) {
+      node.fail("scale or bias of shape ", to_string(sizes), " does not fit ", to_string(shape));
+    }
+    sizes.erase(sizes.begin(), sizes.begin() + extra);
+  }
+  return node.expand(node.reshape(weights, sizes), shape);
+}
+
+Value *layer_norm(OnnxNode &node, Value *x, int64_t axis, double epsilon, bool rms = false) {
+  return node.add(Op::LayerNorm, {x}, {{"axis", axis}, {"epsilon", epsilon}, {"rms", int64_t{rms}}});
+}
+
+std::vector<int64_t> axes_from(int64_t axis, int64_t rank) {
+  std::vector<int64_t> axes(static_cast<size_t>(rank - axis));
+  std::iota(axes.begin(), axes.end(), axis);
+  return axes;
+}
+
+// The mean and 1 / standard deviation that LayerNormalization may give besides.
+void layer_statistics(OnnxNode &node, Value *x, const std::vector<int64_t> &axes, double epsilon) {
+  Value *const mean = node.reduce("mean", x, axes, true);
+  if (node.has_output(1)) {
+    node.set_output(1, mean);
+  }
+  if (node.has_output(2)) {
+    Value *const centred = node.add(Op::Sub, {x, mean});
+    Value *const variance = node.reduce("mean", node.add(Op::Mul, {centred, centred}), axes, true);
+    Value *const deviation =
+        node.add(Op::Sqrt, {node.add(Op::Add, {variance, node.like(x, epsilon)})});
+    node.set_output(2, node.add(Op::Div, {node.like(x, 1), deviation}));
+  }
+}
+
+void layer_normalization(OnnxNode &node) {
+  Value *const x = node.input(0);
+  Value *const wide = widened(node, x);
+  const int64_t rank = x->type.rank();
+  const int64_t axis = node.axis(node.integer("axis", -1), rank);
+  const double epsilon = node.real("epsilon", 1e-5F);
+  const Shape normalised = part(x->type.shape, axis, rank);
+  Value *const scale = in_full(node, node.input(1), normalised);
+  Value *const bias = node.has_input(2) ? in_full(node, node.input(2), normalised) : nullptr;
+  if (wide == x) {
+    std::vector<Value *> inputs{x, scale};
+    if (bias != nullptr) {
+      inputs.push_back(bias);
+    }
+    node.set_output(0, node.add(Op::LayerNorm, inputs,
+                                {{"axis", axis}, {"epsilon", epsilon}, {"rms", int64_t{0}}}));
+  } else {
+    Value *result = node.cast(layer_norm(node, wide, axis, epsilon), x->type.dtype);
+    result = node.add(Op::Mul, {result, scale});
+    node.set_output(0, bias != nullptr ? node.add(Op::Add, {result, bias}) : result);
+  }
+  if (node.has_output(1) || node.has_output(2)) {
+    layer_statistics(node, wide, axes_from(axis, rank), epsilon);
+  }
+}
+
+void rms_normalization(OnnxNode &node) {
+  Value *const x = node.input(0);
+  Value *const wide = widened(node, x);
+  const int64_t rank = x->type.rank();
+  const int64_t axis = node.axis(node.integer("axis", -1), rank);
+  const double epsilon = node.real("epsilon", 1e-5F);
+  Value *const scale = in_full(node, node.input(1), part(x->type.shape, axis, rank));
+  if (wide == x) {
+    node.set_output(0, node.add(Op::LayerNorm, {x, scale},
+                                {{"axis", axis}, {"epsilon", epsilon}, {"rms", int64_t{1}}}));
+    return;
+  }
+  Value *const result = node.cast(layer_norm(node, wide, axis, epsilon, true), scale->type.dtype);
+  node.set_output(0, node.add(Op::Mul, {result, scale}));
+}
+
+// [C] as [C, 1, 1, ...], to stand beside [N, C, ...].
+Value *per_channel(OnnxNode &node, size_t input, int64_t rank) {
+  Value *const weights = node.input(input);
+  if (weights->type.rank() != 1) {
+    node.fail("input ", input, " has ", weights->type.rank(), " dimensions, expected 1");
+  }
+  Shape shape(static_cast<size_t>(rank - 1), Dim(1));
+  shape[0] = weights->type.shape[0];
+  return node.reshape(weights, shape);
+}
+
+void require_channels(const OnnxNode &node, const Value *x) {
+  if (x->type.rank() < 2) {
+    node.fail("needs at least 2 dimensions, got ", x->type.rank());
+  }
+}
+
+// (x - mean) / sqrt(variance + epsilon) * scale + bias  =>  x * factor + (bias - mean * factor)
+void batch_normalization(OnnxNode &node) {
+  Value *const x = node.input(0);
+  require_channels(node, x);
+  if (node.integer("training_mode", 0) != 0) {
+    node.fail("training_mode is set; export the model in evaluation mode");
+  }
+  const int64_t rank = x->type.rank();
+  Value *const variance = per_channel(node, 4, rank);
+  Value *const epsilon = node.like(variance, node.real("epsilon", 1e-5F));
+  Value *const deviation = node.add(Op::Sqrt, {node.add(Op::Add, {variance, epsilon})});
+  Value *const factor = node.add(Op::Div, {per_channel(node, 1, rank), deviation});
+  Value *const shift = node.add(Op::Mul, {per_channel(node, 3, rank), factor});
+  Value *const offset = node.add(Op::Sub, {per_channel(node, 2, rank), shift});
+  node.set_output(0, node.add(Op::Add, {node.add(Op::Mul, {x, factor}), offset}));
+}
+
+void instance_normalization(OnnxNode &node) {
+  Value *const x = node.input(0);
+  require_channels(node, x);
+  const int64_t rank = x->type.rank();
+  Value *const normal = rank == 2 ? node.add(Op::Sub, {x, x})
+                                  : layer_norm(node, x, 2, node.real("epsilon", 1e-5F));
+  Value *const scaled = node.add(Op::Mul, {normal, per_channel(node, 1, rank)});
+  node.set_output(0, node.add(Op::Add, {scaled, per_channel(node, 2, rank)}));
+}
+
+// Scale and bias are one a group in opset 18 (withdrawn) and one a channel since 21.
+void group_normalization(OnnxNode &node) {
+  Value *const x = node.input(0);
+  require_channels(node, x);
+  const Shape &shape = x->type.shape;
+  const int64_t rank = x->type.rank();
+  const int64_t groups = node.integer("num_groups");
+  const auto channels = exact_div(shape[1], groups == 0 ? Dim(1) : Dim(groups));
+  if (groups <= 0 || !channels) {
+    node.fail("cannot split ", shape[1].str(), " channels into ", groups, " groups");
+  }
+  Shape grouped{shape[0], groups, *channels};
+  grouped.insert(grouped.end(), shape.begin() + 2, shape.end());
+  Value *const apart = node.reshape(widened(node, x), grouped);
+  Value *normal = node.cast(layer_norm(node, apart, 2, node.real("epsilon", 1e-5F)), x->type.dtype);
+  if (node.opset() < 21) {
+    normal = node.add(Op::Mul, {normal, per_channel(node, 1, rank + 1)});
+    normal = node.add(Op::Add, {normal, per_channel(node, 2, rank + 1)});
+    node.set_output(0, node.reshape(normal, shape));
+    return;
+  }
+  Value *const scaled = node.add(Op::Mul, {node.reshape(normal, shape), per_channel(node, 1, rank)});
+  node.set_output(0, node.add(Op::Add, {scaled, per_channel(node, 2, rank)}));
+}
+
+constexpr OpRule kRules[] = {
+    {"BatchNormalization", 15, batch_normalization},
+    {"GroupNormalization", 21, group_normalization},
+    {"InstanceNormalization", 22, instance_normalization},
+    {"LayerNormalization", 17, layer_normalization},
+    {"LogSoftmax", 13, softmax_like<log_softmax>},
+    {"RMSNormalization", 23, rms_normalization},
+    {"Softmax", 13, softmax_like<softmax>},
+};
+
+}  // namespace
+
+std::span<const OpRule> normalisation_rules() { return kRules; }
+
+}  // namespace sylvite

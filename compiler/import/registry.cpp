@@ -1,0 +1,230 @@
+// Which operators Sylvite knows: the families' rules, and whatever the ONNX library can write in terms of
+// those (function bodies).
+#include <onnx/defs/schema.h>
+
+#include <algorithm>
+
+#include "compiler/import/importer.h"
+
+namespace sylvite {
+namespace {
+
+using onnx::OpSchema;
+using onnx::OpSchemaRegistry;
+
+const std::map<std::string, const OpRule *> &rules() {
+  static const std::map<std::string, const OpRule *> by_name = [] {
+    std::map<std::string, const OpRule *> result;
+    for (const auto &family :
+         {elementwise_rules(), activation_rules(), view_rules(), shape_rules(), lookup_rules(),
+          product_rules(), convolution_rules(), reduction_rules(), normalisation_rules(),
+          attention_rules()}) {
+      for (const OpRule &rule : family) {
+        result[rule.name] = &rule;
+      }
+    }
+    return result;
+  }();
+  return by_name;
+}
+
+bool has_body(const OpSchema &schema) {
+  return schema.HasFunction() || schema.HasContextDependentFunction();
+}
+
+// Why a node cannot be imported, as far as its name and version tell; empty when it can.
+std::string why_unsupported(const onnx::NodeProto &node, int64_t opset) {
+  const std::string &name = node.op_type();
+  const OpSchema *const schema = find_schema(name, opset);
+  if (schema == nullptr) {
+    return "there is no such operator in ONNX opset " + std::to_string(opset);
+  }
+  if (name == "If") {
+    return "";
+  }
+  const OpRule *const rule = find_rule(name);
+  if (rule != nullptr && schema->since_version() > rule->last_version) {
+    return "the version that came with opset " + std::to_string(schema->since_version()) +
+           " is newer than this Sylvite; export with opset " +
+           std::to_string(schema->since_version() - 1) + " or lower";
+  }
+  return rule != nullptr || has_body(*schema)
+             ? ""
+             : "not supported; export the model without it";
+}
+
+struct Unsupported {
+  std::string reason;
+  std::vector<std::string> nodes;
+};
+
+class Survey {
+ public:
+  explicit Survey(const onnx::ModelProto &model) : model_(model) {
+    for (const onnx::FunctionProto &function : model.functions()) {
+      functions_[function_key(function)] = &function;
+    }
+  }
+
+  std::string run() {
+    nodes(model_.graph().node(), standard_opset(model_.opset_import()), "", 0);
+    std::string text;
+    for (const auto &[op, found] : unsupported_) {
+      text += "\n  " + op + ": " + found.reason + " (" + list(found.nodes) + ")";
+    }
+    return text;
+  }
+
+ private:
+  template <typename Imports>
+  int64_t standard_opset(const Imports &imports) const {
+    int64_t opset = 0;
+    for (const auto &import : imports) {
+      opset = is_standard_domain(import.domain()) ? import.version() : opset;
+    }
+    return opset;
+  }
+
+  template <typename Nodes>
+  void nodes(const Nodes &list, int64_t opset, const std::string &prefix, size_t depth) {
+    if (depth > kMaxCallDepth) {
+      return;  // reported when it is inlined
+    }
+    for (int i = 0; i < list.size(); ++i) {
+      node(list[i], i, opset, prefix, depth);
+      for (const onnx::AttributeProto &attribute : list[i].attribute()) {
+        if (attribute.has_g()) {
+          nodes(attribute.g().node(), opset, prefix, depth);
+        }
+      }
+    }
+  }
+
+  void node(const onnx::NodeProto &node, int index, int64_t opset, const std::string &prefix,
+            size_t depth) {
+    if (const auto found = functions_.find(function_key(node)); found != functions_.end()) {
+      const onnx::FunctionProto &function = *found->second;
+      if (visited_.insert(&function).second) {
+        const int64_t own = standard_opset(function.opset_import());
+        nodes(function.node(), own == 0 ? opset : own, prefix + source_name(node, index, "") + "/",
+              depth + 1);
+      }
+      return;
+    }
+    const std::string domain = printable(node.domain());
+    const bool standard = is_standard_domain(node.domain());
+    const std::string reason =
+        standard ? why_unsupported(node, opset)
+                 : "operators of the domain '" + domain + "' are not supported; export plain ONNX";
+    if (!reason.empty()) {
+      Unsupported &entry =
+          unsupported_[(standard ? "" : domain + "::") + printable(node.op_type())];
+      entry.reason = reason;
+      entry.nodes.push_back(source_name(node, index, prefix));
+    }
+  }
+
+  static std::string list(const std::vector<std::string> &names) {
+    constexpr size_t kShown = 8;
+    std::string text;
+    for (size_t i = 0; i < names.size() && i < kShown; ++i) {
+      text += (i == 0 ? "'" : ", '") + names[i] + "'";
+    }
+    return names.size() > kShown
+               ? text + " and " + std::to_string(names.size() - kShown) + " more"
+               : text;
+  }
+
+  const onnx::ModelProto &model_;
+  std::map<std::string, const onnx::FunctionProto *> functions_;
+  std::map<std::string, Unsupported> unsupported_;
+  std::set<const onnx::FunctionProto *> visited_;
+};
+
+// Whether every operator of a body is known, bodies of bodies included.
+bool body_is_known(const OpSchema &schema, int depth);
+
+bool op_is_known(const std::string &op_type, int64_t opset, int depth) {
+  if (find_rule(op_type) != nullptr || op_type == "If") {
+    return true;
+  }
+  const OpSchema *const schema = find_schema(op_type, opset);
+  return schema != nullptr && depth < 8 && body_is_known(*schema, depth + 1);
+}
+
+bool body_is_known(const OpSchema &schema, int depth) {
+  onnx::FunctionProto built;
+  const onnx::FunctionProto *body = schema.GetFunction();
+  if (body == nullptr && schema.HasContextDependentFunction()) {
+    // Float inputs with four dimensions stand for the types that decide the body.
+    onnx::NodeProto node;
+    std::vector<onnx::TypeProto> types;
+    for (int i = 0; i < std::max(1, schema.min_input()); ++i) {
+      node.add_input("x");
+      types.emplace_back();
+      types.back().mutable_tensor_type()->set_elem_type(onnx::TensorProto::FLOAT);
+      for (int axis = 0; axis < 4; ++axis) {
+        types.back().mutable_tensor_type()->mutable_shape()->add_dim()->set_dim_value(4);
+      }
+    }
+    const onnx::FunctionBodyBuildContextImpl context(node, types);
+    try {
+      if (schema.BuildContextDependentFunction(context, built)) {
+        body = &built;
+      }
+    } catch (const std::exception &) {
+      return false;  // wants attributes: not an operator for the table
+    }
+  }
+  if (body == nullptr) {
+    return false;
+  }
+  return std::all_of(body->node().begin(), body->node().end(), [&](const onnx::NodeProto &node) {
+    return op_is_known(node.op_type(), schema.since_version(), depth);
+  });
+}
+
+}  // namespace
+
+const OpRule *find_rule(const std::string &op_type) {
+  const auto found = rules().find(op_type);
+  return found == rules().end() ? nullptr : found->second;
+}
+
+bool is_standard_domain(const std::string &domain) { return domain.empty() || domain == "ai.onnx"; }
+
+int64_t newest_opset() {
+  static const int64_t newest = OpSchemaRegistry::DomainToVersionRange::Instance().Map().at("").second;
+  return newest;
+}
+
+const OpSchema *find_schema(const std::string &op_type, int64_t opset) {
+  const OpSchema *const schema = OpSchemaRegistry::Schema(op_type, static_cast<int>(opset), "");
+  if (schema != nullptr && !schema->deprecated()) {
+    return schema;
+  }
+  return OpSchemaRegistry::Schema(op_type, static_cast<int>(newest_opset()), "");
+}
+
+std::string unsupported_operators(const onnx::ModelProto &model) { return Survey(model).run(); }
+
+std::vector<SupportedOp> supported_ops() {
+  std::map<std::string, SupportedOp> ops;
+  for (const auto &[name, rule] : rules()) {
+    ops[name] = {"ai.onnx", name, "direct"};
+  }
+  ops["If"] = {"ai.onnx", "If", "direct, where shapes decide the branch"};
+  for (const OpSchema &schema : OpSchemaRegistry::get_all_schemas()) {
+    if (is_standard_domain(schema.domain()) && ops.count(schema.Name()) == 0 &&
+        body_is_known(schema, 0)) {
+      ops[schema.Name()] = {"ai.onnx", schema.Name(), "function body"};
+    }
+  }
+  std::vector<SupportedOp> result;
+  for (auto &[name, op] : ops) {
+    result.push_back(std::move(op));
+  }
+  return result;
+}
+
+}  // namespace sylvite
