@@ -1,0 +1,155 @@
+// Counts what the kernels compute, in the kinds that the model corpus is described in: blocks of
+// the architecture. Only what one kernel does as a whole counts (for ffn: two kernels that follow
+// each other).
+#include <algorithm>
+#include <set>
+
+#include "compiler/ir/kernel_traits.h"
+#include "passes/kernel_fusion.h"
+#include "passes/passes.h"
+#include "passes/rewrite.h"
+
+namespace sylvite {
+namespace {
+
+// What the region's value is outside, where it is an input.
+const Value *outside(const Node &kernel, const Value *value) {
+  return value->producer == nullptr ? kernel.input(static_cast<size_t>(value->index)) : value;
+}
+
+bool is_constant(const Node &kernel, const Value *value) {
+  return constant_of(outside(kernel, value)) != nullptr;
+}
+
+// What an embedding sum is made of: tables, rows gathered from tables, sums and views of these.
+bool is_embedding(const Node &kernel, const Value *value) {
+  if (is_constant(kernel, value) || is_class(value, OpClass::Leaf)) {
+    return true;
+  }
+  if (value->producer == nullptr) {
+    const Node *producer = outside(kernel, value)->producer;
+    // A kernel that does nothing but gather rows.
+    return producer != nullptr && producer->op == Op::Kernel && !has_root(*producer) &&
+           is_embedding(*producer, region_of(*producer).output(0));
+  }
+  const Node &node = *value->producer;
+  switch (class_of(node.op)) {
+    case OpClass::Lookup:
+      return is_embedding(kernel, node.input(0));
+    case OpClass::View:
+    case OpClass::Elementwise:
+      return std::all_of(node.inputs.begin(), node.inputs.end(),
+                         [&](const Value *input) { return is_embedding(kernel, input); });
+    default:
+      return false;
+  }
+}
+
+bool is_bias(const Node &kernel, const Value *value) {
+  const Tensor *tensor = constant_of(outside(kernel, value));
+  return tensor != nullptr && (tensor->rank() == 0 || tensor->count() == tensor->shape().back());
+}
+
+// The addition of two activations or embeddings that ends in this value: biases and views are
+// looked through. Null if there is none.
+const Node *sum_behind(const Node &kernel, const Value *value) {
+  while (value->producer != nullptr) {
+    const Node &node = *value->producer;
+    if (node.op == Op::Add && is_bias(kernel, node.input(1))) {
+      value = node.input(0);
+    } else if (node.op == Op::Add && is_bias(kernel, node.input(0))) {
+      value = node.input(1);
+    } else if (node.op == Op::Add) {
+      return &node;
+    } else if (node.op == Op::Reshape || node.op == Op::Cast) {
+      value = node.input(0);
+    } else {
+      return nullptr;
+    }
+  }
+  return nullptr;
+}
+
+void count_norm(const Node &kernel, const Node &root, FusionCounts &counts) {
+  const bool rms = root.attributes.integer_or("rms", 0) != 0;
+  ++(rms ? counts.rms_norm : counts.layer_norm);
+  const Node *sum = sum_behind(kernel, root.input(0));
+  if (sum == nullptr) {
+    return;
+  }
+  const bool embedding = is_embedding(kernel, sum->input(0)) || is_embedding(kernel, sum->input(1));
+  ++(embedding ? counts.embed_norm : counts.add_norm);
+}
+
+bool is_product(const Node *kernel) {
+  return kernel != nullptr && kernel->op == Op::Kernel &&
+         (root_op(*kernel) == Op::MatMul || root_op(*kernel) == Op::MatMulPanels);
+}
+
+bool has_nonlinearity(const Graph &region) {
+  return std::any_of(region.nodes().begin(), region.nodes().end(), [](const auto &node) {
+    switch (node->op) {
+      case Op::Erf:
+      case Op::Tanh:
+      case Op::Exp:
+      case Op::Max:
+      case Op::Min:
+      case Op::Where:
+        return true;
+      default:
+        return false;
+    }
+  });
+}
+
+const Dim &width_of(const Value *value) {
+  return value->type.shape.back();
+}
+
+// linear, activation, linear, back to the first one's width. The gated kind multiplies the first
+// product with another one that has the same operand.
+void count_ffn(const Node &kernel, FusionCounts &counts) {
+  const Node *next = only_user(kernel.output());
+  if (!is_product(next) || !has_nonlinearity(region_of(kernel)) ||
+      next->output()->type.rank() == 0) {
+    return;
+  }
+  const Node &root = *root_of(region_of(kernel));
+  const Value *x = outside(kernel, root.input(0));
+  if (x->type.shape.empty() || width_of(x) != width_of(next->output()) ||
+      root_of(region_of(*next))->input(0)->type.rank() == 0) {
+    return;
+  }
+  bool gated = false;
+  for (const Value *input : kernel.inputs) {
+    const Node *other = input->producer;
+    if (input != x && is_product(other) &&
+        same_shape(input->type.shape, kernel.output()->type.shape, kernel.graph->symbol_table())) {
+      const Node &other_root = *root_of(region_of(*other));
+      gated |= outside(*other, other_root.input(0)) == x;
+    }
+  }
+  ++(gated ? counts.ffn_gated : counts.ffn);
+}
+
+}  // namespace
+
+FusionCounts count_fusions(const Graph &graph_of_kernels) {
+  FusionCounts counts;
+  for (const Node *kernel : kernels_in_order(graph_of_kernels)) {
+    const Node *root = root_of(region_of(*kernel));
+    if (root == nullptr) {
+      continue;
+    }
+    if (root->op == Op::Attention) {
+      ++counts.attention;
+    } else if (root->op == Op::LayerNorm) {
+      count_norm(*kernel, *root, counts);
+    } else if (is_product(kernel)) {
+      count_ffn(*kernel, counts);
+    }
+  }
+  return counts;
+}
+
+}  // namespace sylvite

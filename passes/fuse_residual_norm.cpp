@@ -1,0 +1,54 @@
+// Lets a normalisation add up what it normalises: a residual add, a sum of embeddings. Where the
+// sum is read elsewhere too (the residual stream of a pre-LN layer), the kernel stores it as a
+// second output.
+//
+//   s = a + b,  y = layer_norm(s, ..)  =>  one kernel that gives y, and s if anybody else reads it
+//
+// Needs: form_kernels.   Keeps: every value.
+// Declines: the addition of a bias (a constant over the last axis alone): it belongs to the product
+// in front.
+#include "compiler/ir/kernel_traits.h"
+#include "passes/kernel_fusion.h"
+#include "passes/passes.h"
+#include "passes/rewrite.h"
+
+namespace sylvite {
+namespace {
+
+// A constant that is the same in every row.
+bool is_bias(const Node &kernel, const Value *operand) {
+  if (operand->producer == nullptr) {
+    operand = kernel.input(static_cast<size_t>(operand->index));
+  }
+  const Tensor *tensor = constant_of(operand);
+  return tensor != nullptr && (tensor->rank() == 0 || tensor->count() == tensor->shape().back());
+}
+
+bool is_sum(const Node *kernel) {
+  if (kernel == nullptr || kernel->op != Op::Kernel || has_root(*kernel)) {
+    return false;
+  }
+  const Node *last = region_of(*kernel).output(0)->producer;
+  return last != nullptr && last->op == Op::Add && !is_bias(*kernel, last->input(0)) &&
+         !is_bias(*kernel, last->input(1));
+}
+
+}  // namespace
+
+bool fuse_residual_norm(Graph &graph) {
+  bool changed = false;
+  for (Node *norm : kernels_in_order(graph)) {
+    const Node *root = root_of(region_of(*norm));
+    if (root == nullptr || root->op != Op::LayerNorm || root->input(0)->producer != nullptr) {
+      continue;
+    }
+    const Value *operand = norm->input(static_cast<size_t>(root->input(0)->index));
+    if (is_sum(operand->producer)) {
+      const bool read_elsewhere = only_user(operand) == nullptr;
+      changed |= fuse_kernels(graph, operand->producer, norm, read_elsewhere) != nullptr;
+    }
+  }
+  return changed;
+}
+
+}  // namespace sylvite

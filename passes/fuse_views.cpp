@@ -1,0 +1,52 @@
+// Lets kernels read through views: reshapes, transposes, slices, expansions, concatenations and
+// made-up positions become index arithmetic in every kernel that reads them, and nothing is copied.
+//
+// Needs: form_kernels.   Keeps: every value.
+// Declines: views that are results of the graph, readers that need their operand in memory (library
+// ops, indices that are tuples), and products of concatenated or padded operands, which would
+// choose between the parts for every element, over and over.
+#include <algorithm>
+#include <set>
+
+#include "passes/kernel_fusion.h"
+#include "passes/passes.h"
+#include "passes/rewrite.h"
+
+namespace sylvite {
+namespace {
+
+bool chooses(const Node &kernel) {
+  const Graph::NodeList &nodes = region_of(kernel).nodes();
+  return std::any_of(nodes.begin(), nodes.end(), [](const std::unique_ptr<Node> &node) {
+    return (node->op == Op::Concat && node->inputs.size() > 1) || node->op == Op::Pad;
+  });
+}
+
+bool is_contraction(Op root) {
+  return root == Op::MatMul || root == Op::MatMulPanels || root == Op::Conv ||
+         root == Op::Attention;
+}
+
+}  // namespace
+
+bool fuse_views(Graph &graph) {
+  bool changed = false;
+  const std::vector<Node *> kernels = kernels_in_order(graph);
+  // Readers first, so that a chain of views moves as a whole.
+  for (auto it = kernels.rbegin(); it != kernels.rend(); ++it) {
+    Node *view = *it;
+    if (!only_views(*view) || graph.is_output(view->output())) {
+      continue;
+    }
+    const std::set<Node *> distinct(view->output()->users.begin(), view->output()->users.end());
+    const bool choice = chooses(*view);
+    for (Node *reader : kernels_in_order(graph)) {
+      if (distinct.count(reader) != 0 && !(choice && is_contraction(root_op(*reader)))) {
+        changed |= fuse_kernels(graph, view, reader) != nullptr;
+      }
+    }
+  }
+  return changed;
+}
+
+}  // namespace sylvite

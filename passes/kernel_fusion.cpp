@@ -1,0 +1,258 @@
+// Kernel regions are built anew for each fusion and thrown away when a rule is broken: they hold a
+// handful of nodes, and so the rules need to look at finished regions only.
+#include "passes/kernel_fusion.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "compiler/ir/error.h"
+#include "compiler/ir/kernel_traits.h"
+#include "passes/passes.h"
+#include "passes/rewrite.h"
+
+namespace sylvite {
+namespace {
+
+// Constants up to this many elements are part of the formula instead of an input.
+constexpr int64_t kMostInnerElements = 16;
+
+// A region under construction and what the values of the graph are called inside.
+struct RegionBuilder {
+  explicit RegionBuilder(Graph &graph) : region(std::make_unique<Graph>()) {
+    region->parent = &graph;
+  }
+
+  Value *input(Value *outer) {
+    Value *&value = inside[outer];
+    if (value == nullptr) {
+      value = region->add_input(outer->name, outer->type);
+      inputs.push_back(outer);
+    }
+    return value;
+  }
+
+  Node *copy(const Node &node, std::vector<Value *> operands) {
+    std::vector<std::unique_ptr<Graph>> regions;
+    for (const std::unique_ptr<Graph> &nested : node.regions) {
+      regions.push_back(nested->clone());
+    }
+    Node *duplicate = region->add(node.op, std::move(operands), node.attributes, std::move(regions),
+                                  node.sources);
+    for (size_t i = 0; i < node.outputs.size(); ++i) {
+      duplicate->output(i)->name = node.output(i)->name;
+    }
+    return duplicate;
+  }
+
+  // Copies another kernel's region, whose inputs are `values` of this one; gives its outputs.
+  std::vector<Value *> splice(const Graph &other, const std::vector<Value *> &values) {
+    std::map<const Value *, Value *> copies;
+    for (size_t i = 0; i < values.size(); ++i) {
+      copies[other.inputs()[i]] = values[i];
+    }
+    for (const std::unique_ptr<Node> &node : other.nodes()) {
+      std::vector<Value *> operands;
+      for (const Value *operand : node->inputs) {
+        operands.push_back(copies.at(operand));
+      }
+      const Node *duplicate = copy(*node, operands);
+      for (size_t i = 0; i < node->outputs.size(); ++i) {
+        copies[node->output(i)] = duplicate->output(i);
+      }
+    }
+    std::vector<Value *> outputs;
+    for (size_t i = 0; i < other.output_count(); ++i) {
+      outputs.push_back(copies.at(other.output(i)));
+    }
+    return outputs;
+  }
+
+  std::unique_ptr<Graph> region;
+  std::vector<Value *> inputs;
+  std::map<const Value *, Value *> inside;
+};
+
+void merge_sources(std::vector<std::string> &sources, const std::vector<std::string> &more) {
+  for (const std::string &source : more) {
+    if (std::find(sources.begin(), sources.end(), source) == sources.end()) {
+      sources.push_back(source);
+    }
+  }
+}
+
+// Whether the operand's constant may live inside the kernel of this op.
+bool may_be_inner(const Node &node, size_t i) {
+  const Tensor *tensor = constant_of(node.input(i));
+  const OpClass op_class = class_of(node.op);
+  return tensor != nullptr && tensor->count() <= kMostInnerElements && op_class != OpClass::Root &&
+         op_class != OpClass::Library && !(op_class == OpClass::Lookup && i == 0);
+}
+
+Node *add_kernel(Graph &graph, RegionBuilder &&built, std::vector<std::string> sources,
+                 Node *before) {
+  const Node *root = root_of(*built.region);
+  const std::string name = root == nullptr ? "none" : name_of(root->op);
+  std::vector<std::unique_ptr<Graph>> regions;
+  regions.push_back(std::move(built.region));
+  return graph.add(Op::Kernel, std::move(built.inputs), {{"root", name}}, std::move(regions),
+                   std::move(sources), before);
+}
+
+// Whether the consumer also depends on the producer through a third node.
+bool depends_otherwise(const Node *producer, const Node *consumer) {
+  std::set<const Node *> visited;
+  std::vector<const Node *> pending;
+  for (const Value *input : consumer->inputs) {
+    if (input->producer != nullptr && input->producer != producer) {
+      pending.push_back(input->producer);
+    }
+  }
+  while (!pending.empty()) {
+    const Node *node = pending.back();
+    pending.pop_back();
+    if (node == producer) {
+      return true;
+    }
+    if (visited.insert(node).second) {
+      for (const Value *input : node->inputs) {
+        if (input->producer != nullptr) {
+          pending.push_back(input->producer);
+        }
+      }
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+const Graph &region_of(const Node &kernel) {
+  SYLVITE_CHECK(kernel.op == Op::Kernel, describe(kernel));
+  return *kernel.regions[0];
+}
+
+Op root_op(const Node &kernel) {
+  const Node *root = root_of(region_of(kernel));
+  return root == nullptr ? Op::Kernel : root->op;
+}
+
+bool has_root(const Node &kernel) {
+  return root_of(region_of(kernel)) != nullptr;
+}
+
+bool only_views(const Node &kernel) {
+  const Graph::NodeList &nodes = region_of(kernel).nodes();
+  return std::all_of(nodes.begin(), nodes.end(), [](const std::unique_ptr<Node> &node) {
+    return class_of(node->op) == OpClass::View || class_of(node->op) == OpClass::Leaf;
+  });
+}
+
+std::vector<Node *> kernels_in_order(const Graph &graph) {
+  std::vector<Node *> kernels;
+  for (const std::unique_ptr<Node> &node : graph.nodes()) {
+    if (node->op == Op::Kernel) {
+      kernels.push_back(node.get());
+    }
+  }
+  return kernels;
+}
+
+Node *make_kernel(Graph &graph, Node *node) {
+  // Twice at most: a constant index that may be out of range must be an input, where the plan
+  // checks it.
+  for (const bool inner_constants : {true, false}) {
+    RegionBuilder built(graph);
+    std::vector<Value *> operands;
+    for (size_t i = 0; i < node->inputs.size(); ++i) {
+      Value *input = node->input(i);
+      operands.push_back(inner_constants && may_be_inner(*node, i)
+                             ? built.region->add_constant(*constant_of(input), input->name)
+                             : built.input(input));
+    }
+    const Node *copy = built.copy(*node, operands);
+    for (size_t i = 0; i < copy->outputs.size(); ++i) {
+      built.region->add_output(node->output(i)->name, copy->output(i));
+    }
+    const std::string broken = broken_kernel_rule(*built.region);
+    if (!broken.empty() && inner_constants) {
+      continue;
+    }
+    SYLVITE_CHECK(broken.empty(), describe(*node) + " makes no kernel: " + broken);
+    Node *kernel = add_kernel(graph, std::move(built), node->sources, node);
+    for (size_t i = 0; i < node->outputs.size(); ++i) {
+      kernel->output(i)->name = node->output(i)->name;
+      graph.replace_uses(node->output(i), kernel->output(i));
+    }
+    erase_unused(graph, node);
+    return kernel;
+  }
+  return nullptr;
+}
+
+Node *fuse_kernels(Graph &graph, Node *producer, Node *consumer, bool keep_operand) {
+  if (depends_otherwise(producer, consumer)) {
+    return nullptr;
+  }
+  RegionBuilder built(graph);
+  for (Value *input : consumer->inputs) {
+    if (input->producer != producer) {
+      built.input(input);
+      continue;
+    }
+    for (Value *behind : producer->inputs) {
+      built.input(behind);
+    }
+  }
+  const auto inside = [&](const Node &kernel) {
+    std::vector<Value *> values;
+    for (const Value *input : kernel.inputs) {
+      values.push_back(built.inside.at(input));
+    }
+    return values;
+  };
+  const std::vector<Value *> made = built.splice(region_of(*producer), inside(*producer));
+  for (size_t i = 0; i < made.size(); ++i) {
+    built.inside[producer->output(i)] = made[i];
+  }
+  const std::vector<Value *> results = built.splice(region_of(*consumer), inside(*consumer));
+  for (size_t i = 0; i < results.size(); ++i) {
+    built.region->add_output(region_of(*consumer).output_name(i), results[i]);
+  }
+  // What others read of the producer: the operand to keep, or its own second output.
+  Value *kept = keep_operand ? producer->output() : nullptr;
+  if (producer->outputs.size() == 2) {
+    kept = producer->output(1);
+  }
+  if (kept != nullptr) {
+    built.region->add_output(kept->name, built.inside.at(kept));
+  }
+  common_subexpressions(*built.region);
+  built.region->remove_dead();
+  if (!broken_kernel_rule(*built.region).empty()) {
+    return nullptr;
+  }
+  // The kernel's root is its most telling op.
+  std::vector<std::string> sources = has_root(*producer) ? producer->sources : consumer->sources;
+  merge_sources(sources, producer->sources);
+  merge_sources(sources, consumer->sources);
+  Node *fused = add_kernel(graph, std::move(built), std::move(sources), consumer);
+  const auto take_over = [&](Value *from, Value *to) {
+    to->name = from->name;
+    graph.replace_uses(from, to);
+  };
+  for (size_t i = 0; i < consumer->outputs.size(); ++i) {
+    take_over(consumer->output(i), fused->output(i));
+  }
+  if (kept != nullptr) {
+    take_over(kept, fused->output(consumer->outputs.size()));
+  }
+  graph.erase(consumer);
+  erase_unused(graph, producer);
+  if (kept != nullptr) {
+    graph.sort();  // readers of the second output may have stood in front of the consumer
+  }
+  return fused;
+}
+
+}  // namespace sylvite

@@ -1,0 +1,203 @@
+// The order in which the passes run, and what holds after each stage.
+#include <algorithm>
+#include <chrono>
+#include <numeric>
+#include <stdexcept>
+
+#include "compiler/ir/error.h"
+#include "compiler/ir/text.h"
+#include "passes/passes.h"
+
+namespace sylvite {
+namespace {
+
+constexpr Pass kPasses[] = {
+#define PASS(function, kind, sentence) {#function, PassKind::kind, sentence, function},
+#include "passes/passes.def"
+#undef PASS
+};
+
+constexpr Pass pass(bool (*run)(Graph &)) {
+  for (const Pass &candidate : kPasses) {
+    if (candidate.run == run) {
+      return candidate;
+    }
+  }
+  throw std::logic_error("no such pass");  // at compile time: a missing line in passes.def
+}
+
+constexpr Pass kClean[] = {
+    pass(remove_dead),       pass(fold_host_values),      pass(fold_constants),
+    pass(remove_identities), pass(common_subexpressions), pass(remove_dead),
+};
+constexpr Pass kCanonicalForm[] = {
+    pass(lower_convolutions),  // before views merge: a patch embedding is two of them and a product
+    pass(fold_constants),        pass(simplify_arithmetic), pass(simplify_lookups),
+    pass(merge_views),           pass(canonical_matmuls),   pass(sink_views),
+    pass(fold_constants),  // what moved through a view: biases, transposed weights
+    pass(merge_views),           pass(remove_identities),
+    pass(simplify_arithmetic),  // factors that a view had kept apart
+    pass(common_subexpressions),
+};
+constexpr Pass kRaise[] = {
+    pass(raise_layer_norm), pass(raise_softmax),     pass(raise_attention),
+    pass(merge_views),      pass(remove_identities), pass(common_subexpressions),
+};
+constexpr Pass kPlace[] = {pass(pack_qkv), pass(pack_weights), pass(remove_dead)};
+constexpr Pass kFuse[] = {
+    pass(form_kernels),
+    pass(fuse_residual_norm),  // before fuse_epilogues, which would give the sum to the product
+    pass(fuse_result_views),   // before fuse_views, which would give the views to the readers
+    pass(fuse_views),         pass(fuse_elementwise), pass(fuse_epilogues), pass(fuse_prologues),
+};
+
+struct Stage {
+  const char *title;
+  std::span<const Pass> passes;
+  const char *sentence;  // what holds from here on
+};
+constexpr Stage kStages[] = {
+    {"Clean", kClean,
+     "shape arithmetic is gone: sizes stand in attributes, every node computes data"},
+    {"Canonical form", kCanonicalForm,
+     "equal computations are spelt equally: weights are plain matrices, biases and scales stand "
+     "directly\nbehind their products, constants on the right, a chain of views is one view"},
+    {"Raise", kRaise, "norms and attention are single ops"},
+    {"Place", kPlace,
+     "the projections of one attention are one product, and weights have the kernels' layout"},
+    {"Fuse", kFuse,
+     "every node is a constant or a kernel, and no value is stored that only one kernel reads and "
+     "could\nhave computed itself"},
+};
+
+size_t edit_distance(const std::string &a, const std::string &b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0]++;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t change = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, change});
+    }
+  }
+  return row.back();
+}
+
+[[noreturn]] void throw_unknown_pass(const std::string &name) {
+  std::string closest = kAllFusions;
+  for (const Pass &candidate : kPasses) {
+    if (edit_distance(name, candidate.name) < edit_distance(name, closest)) {
+      closest = candidate.name;
+    }
+  }
+  throw std::invalid_argument("unknown pass '" + name + "'; did you mean '" + closest + "'?");
+}
+
+bool contains(const std::vector<std::string> &names, const std::string &name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+void check_options(const PipelineOptions &options) {
+  for (const std::string &name : options.disabled) {
+    if (name == kAllFusions) {
+      continue;
+    }
+    const Pass *found = find_pass(name);
+    if (found == nullptr) {
+      throw_unknown_pass(name);
+    }
+    if (found->kind == PassKind::Required) {
+      throw std::invalid_argument("pass '" + name + "' cannot be disabled: " + found->sentence);
+    }
+  }
+  for (const std::string &name : options.print_after) {
+    if (name != "all" && find_pass(name) == nullptr) {
+      throw_unknown_pass(name);
+    }
+  }
+}
+
+bool is_disabled(const Pass &step, const PipelineOptions &options) {
+  return contains(options.disabled, step.name) ||
+         (step.kind == PassKind::Fusion && contains(options.disabled, kAllFusions));
+}
+
+}  // namespace
+
+std::span<const Pass> all_passes() {
+  return kPasses;
+}
+
+std::span<const Pass> pipeline() {
+  static const std::vector<Pass> steps = [] {
+    std::vector<Pass> result;
+    for (const Stage &stage : kStages) {
+      result.insert(result.end(), stage.passes.begin(), stage.passes.end());
+    }
+    return result;
+  }();
+  return steps;
+}
+
+const Pass *find_pass(const std::string &name) {
+  const auto found = std::find_if(std::begin(kPasses), std::end(kPasses),
+                                  [&](const Pass &candidate) { return candidate.name == name; });
+  return found == std::end(kPasses) ? nullptr : found;
+}
+
+bool run_pass(Graph &graph, const Pass &step) {
+  const RunningScope running(std::string("pass ") + step.name);
+  const bool changed = step.run(graph);
+  verify(graph);
+  return changed;
+}
+
+void run_pipeline(Graph &graph, const PipelineOptions &options) {
+  check_options(options);
+  for (const Pass &step : pipeline()) {
+    if (is_disabled(step, options)) {
+      continue;
+    }
+    const auto begin = std::chrono::steady_clock::now();
+    const bool changed = run_pass(graph, step);
+    if (options.timed) {
+      const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+      options.timed(step.name, seconds.count());
+    }
+    if (options.print &&
+        (contains(options.print_after, step.name) || contains(options.print_after, "all"))) {
+      options.print(step.name, changed ? print(graph) : "(unchanged)\n");
+    }
+  }
+  for (const std::unique_ptr<Node> &node : graph.nodes()) {
+    SYLVITE_CHECK(node->op == Op::Constant || node->op == Op::Kernel, describe(*node));
+  }
+}
+
+std::string passes_page() {
+  std::string page =
+      "# Passes\n\n"
+      "Generated from `passes/passes.def` and `passes/pipeline.cpp`; a test keeps it in step "
+      "(`SYLVITE_UPDATE=1` rewrites it).\n\n"
+      "`sylvite compile --disable-pass NAME` leaves a pass out, `--disable-pass all-fusions` all "
+      "of kind *fusion*; *required*\nones stay. `--print-after NAME` prints the graph behind a "
+      "pass, `--print-after all` behind each.\n\n"
+      "| pass | kind | what it does |\n|---|---|---|\n";
+  constexpr const char *kKinds[] = {"optional", "fusion", "required"};
+  for (const Pass &candidate : kPasses) {
+    page += std::string("| `") + candidate.name + "` | " +
+            kKinds[static_cast<size_t>(candidate.kind)] + " | " + candidate.sentence + " |\n";
+  }
+  page += "\n## The pipeline\n";
+  for (const Stage &stage : kStages) {
+    page += std::string("\n**") + stage.title + "**:\n";
+    for (const Pass &step : stage.passes) {
+      page += std::string("`") + step.name + "`" + (&step == &stage.passes.back() ? ".\n" : ",\n");
+    }
+    page += std::string("From here on ") + stage.sentence + ".\n";
+  }
+  return page;
+}
+
+}  // namespace sylvite

@@ -1,0 +1,199 @@
+// Finds attention: softmax over the last axis between two matrix products.
+//
+//   matmul(g(softmax(f(matmul(q, transpose(k))))), v)  =>  attention(q, k, v, operands) [f, g]
+//
+// f (scale, masks in whatever spelling, biases) and g (a guard against NaN, a mask after the
+// softmax) are any elementwise formulas over the scores; they become the op's regions as they are,
+// so the semantics of every mask stays exactly the exporter's. Constant factors on q and k are
+// gathered in f, whatever views stand between (torch's sdpa scales both by the root).
+//
+// Needs: canonical_matmuls (k with its own axis last).   Keeps: shapes; scale factors are
+// re-associated. Declines: scores or probabilities that something else reads, a softmax over
+// another axis, views between product and softmax, constant keys or values. Each such near miss is
+// recorded.
+#include <algorithm>
+#include <functional>
+#include <set>
+
+#include "compiler/ir/error.h"
+#include "compiler/ir/match.h"
+#include "passes/elementwise_chain.h"
+#include "passes/passes.h"
+#include "passes/rewrite.h"
+
+namespace sylvite {
+namespace {
+
+// Masks, biases: more would not fit a kernel's inputs.
+constexpr size_t kMostOperands = 8;
+
+bool is_variable_product(const Value *value) {
+  return is_op(value, Op::MatMul) && constant_of(value->producer->input(0)) == nullptr &&
+         constant_of(value->producer->input(1)) == nullptr;
+}
+
+// A product that the value depends on through elementwise ops, and through views where
+// `through_views`; null if there is none.
+Value *find_product(Value *value, bool through_views, std::set<Value *> &visited) {
+  if (!visited.insert(value).second) {
+    return nullptr;
+  }
+  if (is_variable_product(value)) {
+    return value;
+  }
+  if (is_class(value, OpClass::Elementwise) || (through_views && is_class(value, OpClass::View))) {
+    for (Value *input : value->producer->inputs) {
+      if (Value *product = find_product(input, through_views, visited)) {
+        return product;
+      }
+    }
+  }
+  return nullptr;
+}
+
+Value *product_before(Value *value, bool through_views) {
+  std::set<Value *> visited;
+  return find_product(value, through_views, visited);
+}
+
+// A product that reads the value as its left operand through elementwise ops (and views).
+Node *product_after(Value *value, bool through_views, std::set<Value *> &visited) {
+  if (!visited.insert(value).second) {
+    return nullptr;
+  }
+  for (Node *user : value->users) {
+    if (user->op == Op::MatMul && user->input(0) == value &&
+        constant_of(user->input(1)) == nullptr) {
+      return user;
+    }
+    const OpClass op_class = class_of(user->op);
+    if (op_class == OpClass::Elementwise || (through_views && op_class == OpClass::View)) {
+      if (Node *product = product_after(user->output(), through_views, visited)) {
+        return product;
+      }
+    }
+  }
+  return nullptr;
+}
+
+Node *product_after(Value *value, bool through_views) {
+  std::set<Value *> visited;
+  return product_after(value, through_views, visited);
+}
+
+// views(x * c) => views(x), and c is multiplied into `scale`
+Value *strip_scale(Builder &build, Value *value, double &scale) {
+  Value *x = nullptr;
+  double factor = 0;
+  if (is_computing_float(value->type.dtype) &&
+      match(value, op(Op::Mul, any(&x), scalar(&factor))) &&
+      same_type(x->type, value->type, build.graph().symbol_table())) {
+    scale *= factor;
+    return strip_scale(build, x, scale);
+  }
+  if (is_class(value, OpClass::View) && value->producer->inputs.size() == 1 &&
+      value->producer->op != Op::Pad) {
+    Value *below = value->producer->input(0);
+    Value *stripped = strip_scale(build, below, scale);
+    return stripped == below ? value : build.copy(*value->producer, {stripped});
+  }
+  return value;
+}
+
+Value *last_two_swapped(Builder &build, Value *value) {
+  std::vector<int64_t> perm = identity_permutation(value->type.rank());
+  std::swap(perm[perm.size() - 1], perm[perm.size() - 2]);
+  return build.transpose(value, perm);
+}
+
+bool is_transposed(const Node &matmul) {
+  return matmul.attributes.integer_or("transpose_b", 0) != 0;
+}
+
+enum class Outcome { NotAttention, NearMiss, Raised };
+
+// `condition`: the one that failed, for a near miss.
+Outcome raise(Graph &graph, Node *softmax, std::set<Node *> &erased, std::string &condition) {
+  Value *scores = softmax->input(0), *probabilities = softmax->output();
+  if (product_before(scores, true) == nullptr || product_after(probabilities, true) == nullptr) {
+    return Outcome::NotAttention;
+  }
+  Value *product = product_before(scores, false);
+  Node *weighted = product_after(probabilities, false);
+  const int64_t rank = scores->type.rank();
+  if (normal_axis(softmax->attributes.integer("axis"), rank) != rank - 1) {
+    condition = "the softmax runs over axis " +
+                std::to_string(softmax->attributes.integer("axis")) + ", not the last one";
+    return Outcome::NearMiss;
+  }
+  if (product == nullptr || weighted == nullptr) {
+    condition = "a view stands between the softmax and a product";
+    return Outcome::NearMiss;
+  }
+  const ElementwiseChain before = find_elementwise_chain(graph, product, scores);
+  const ElementwiseChain after = find_elementwise_chain(graph, probabilities, weighted->input(0));
+  for (const ElementwiseChain *chain : {&before, &after}) {
+    if (!chain->obstacle.empty()) {
+      condition = chain->obstacle;
+      return Outcome::NearMiss;
+    }
+  }
+  for (const auto &[value, reader] : {std::pair(scores, softmax), {weighted->input(0), weighted}}) {
+    if (only_user(value) != reader) {
+      condition = "'" + value->name + "' is read elsewhere too";
+      return Outcome::NearMiss;
+    }
+  }
+  std::vector<Value *> operands = before.operands;
+  for (Value *operand : after.operands) {
+    if (std::find(operands.begin(), operands.end(), operand) == operands.end()) {
+      operands.push_back(operand);
+    }
+  }
+  if (operands.size() > kMostOperands) {
+    condition = "the scores' formula reads " + std::to_string(operands.size()) + " tensors";
+    return Outcome::NearMiss;
+  }
+
+  Builder build(graph, weighted);
+  double scale = 1;
+  const Node &first = *product->producer;
+  Value *q = strip_scale(build, first.input(0), scale);
+  Value *k = strip_scale(build, first.input(1), scale);
+  k = is_transposed(first) ? k : last_two_swapped(build, k);
+  Value *v = weighted->input(1);
+  v = is_transposed(*weighted) ? last_two_swapped(build, v) : v;
+  std::vector<std::unique_ptr<Graph>> regions;
+  regions.push_back(region_of_chain(before, product, scores, operands, scale, "scores", graph));
+  regions.push_back(region_of_chain(after, probabilities, weighted->input(0), operands, 1,
+                                    "probabilities", graph));
+  simplify_arithmetic(*regions[0]);
+  std::vector<Value *> inputs = {q, k, v};
+  inputs.insert(inputs.end(), operands.begin(), operands.end());
+  Value *attention = build.add_with_regions(Op::Attention, inputs, {}, std::move(regions));
+  SYLVITE_CHECK(same_type(attention->type, weighted->output()->type, graph.symbol_table()));
+  replace_value(graph, weighted->output(), attention, build.created(), &erased);
+  return Outcome::Raised;
+}
+
+}  // namespace
+
+bool raise_attention(Graph &graph) {
+  bool changed = false;
+  std::set<Node *> erased;
+  for (Node *node : graph.node_order()) {
+    if (erased.count(node) != 0 || node->op != Op::Softmax) {
+      continue;
+    }
+    const std::string name = describe(*node);
+    std::string condition;
+    const Outcome outcome = raise(graph, node, erased, condition);
+    changed |= outcome == Outcome::Raised;
+    if (outcome == Outcome::NearMiss) {
+      graph.near_misses.push_back({"attention", name, condition});
+    }
+  }
+  return changed;
+}
+
+}  // namespace sylvite

@@ -1,0 +1,123 @@
+// One spelling for elementwise arithmetic, so that later patterns need not know how an exporter
+// wrote it: constants stand on the right, powers become products and roots, a division by a
+// constant becomes a product, a chain of constant factors or addends becomes one.
+//
+// Keeps: values to the last bit or two: constants are re-associated, x / c becomes x * (1 / c).
+// Declines: half precision, where 1 / c would be felt; integers, except for the order of operands.
+#include <cmath>
+
+#include "compiler/ir/match.h"
+#include "passes/passes.h"
+#include "passes/rewrite.h"
+
+namespace sylvite {
+namespace {
+
+bool is_commutative(Op op) {
+  switch (op) {
+    case Op::Add:
+    case Op::Mul:
+    case Op::Min:
+    case Op::Max:
+    case Op::And:
+    case Op::Or:
+    case Op::Xor:
+    case Op::Equal:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// A number that float holds with full precision: what a product of constants must stay.
+bool is_ordinary(double number, DType dtype) {
+  const double magnitude = std::abs(number);
+  return dtype == DType::F64 ? std::isnormal(number) : magnitude > 1e-30 && magnitude < 1e30;
+}
+
+// op(c, x) => op(x, c)
+Value *constant_on_the_right(Builder &build, Value *root) {
+  const Node &node = *root->producer;
+  if (!is_commutative(node.op) || constant_of(node.input(0)) == nullptr ||
+      constant_of(node.input(1)) != nullptr) {
+    return nullptr;
+  }
+  return build.copy(node, {node.input(1), node.input(0)});
+}
+
+// pow(x, 2) => x * x;  pow(x, 3) => (x * x) * x;  pow(x, 0.5) => sqrt(x);
+// pow(x, -0.5) => 1 / sqrt(x);  pow(x, -1) => 1 / x
+Value *power(Builder &build, Value *root) {
+  Value *x = nullptr;
+  double exponent = 0;
+  if (!match(root, op(Op::Pow, any(&x), scalar(&exponent))) ||
+      !is_computing_float(root->type.dtype) ||
+      !same_type(root->type, x->type, build.graph().symbol_table())) {
+    return nullptr;
+  }
+  const DType dtype = root->type.dtype;
+  if (exponent == 2) {
+    return build.add(Op::Mul, {x, x});
+  }
+  if (exponent == 3) {
+    return build.add(Op::Mul, {build.add(Op::Mul, {x, x}), x});
+  }
+  if (exponent == 0.5) {
+    return build.add(Op::Sqrt, {x});
+  }
+  if (exponent == -0.5) {
+    return build.add(Op::Div, {build.scalar(1, dtype), build.add(Op::Sqrt, {x})});
+  }
+  if (exponent == -1) {
+    return build.add(Op::Div, {build.scalar(1, dtype), x});
+  }
+  return nullptr;
+}
+
+// x / c => x * (1 / c)
+Value *division_by_constant(Builder &build, Value *root) {
+  Value *x = nullptr, *divisor = nullptr;
+  double number = 0;
+  if (!match(root, op(Op::Div, any(&x), constant(&divisor))) || !match(divisor, scalar(&number)) ||
+      !is_computing_float(root->type.dtype) || !is_ordinary(number, root->type.dtype) ||
+      constant_of(x) != nullptr || !same_type(root->type, x->type, build.graph().symbol_table())) {
+    return nullptr;
+  }
+  return build.add(Op::Mul, {x, build.scalar(1 / number, root->type.dtype)});
+}
+
+// x - c => x + (-c)
+Value *subtraction_of_constant(Builder &build, Value *root) {
+  Value *x = nullptr;
+  double number = 0;
+  if (!match(root, op(Op::Sub, any(&x), scalar(&number))) ||
+      !is_computing_float(root->type.dtype) || constant_of(x) != nullptr ||
+      !same_type(root->type, x->type, build.graph().symbol_table())) {
+    return nullptr;
+  }
+  return build.add(Op::Add, {x, build.scalar(-number, root->type.dtype)});
+}
+
+// (x * a) * b => x * (a * b)
+Value *chain_of_factors(Builder &build, Value *root) {
+  Value *x = nullptr;
+  double a = 0, b = 0;
+  const Pattern inner = op(Op::Mul, any(&x), scalar(&a)).one_use();
+  if (!match(root, op(Op::Mul, inner, scalar(&b))) || !is_computing_float(root->type.dtype) ||
+      constant_of(x) != nullptr || !is_ordinary(a, root->type.dtype) ||
+      !is_ordinary(b, root->type.dtype) || !is_ordinary(a * b, root->type.dtype) ||
+      !same_type(root->type, x->type, build.graph().symbol_table())) {
+    return nullptr;
+  }
+  return build.add(Op::Mul, {x, build.scalar(a * b, root->type.dtype)});
+}
+
+}  // namespace
+
+bool simplify_arithmetic(Graph &graph) {
+  static constexpr Rule kRules[] = {constant_on_the_right, power, division_by_constant,
+                                    subtraction_of_constant, chain_of_factors};
+  return rewrite(graph, kRules);
+}
+
+}  // namespace sylvite

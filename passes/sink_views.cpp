@@ -1,0 +1,166 @@
+// Moves reshapes, transposes and expands behind the elementwise ops that read them, so that a bias,
+// scale or activation stands directly behind the product it belongs to, and an expanded mask is
+// computed before it is expanded.
+//
+//   f(view(x), c)        =>  view(f(x, c'))       a constant c seen through the view's inverse
+//   f(view(x), view(y))  =>  view(f(x, y))        two equal views
+//   f(expand(x), y)      =>  f(x, y)  or  expand(f(x, y))
+//   matmul(reshape(x), w) => reshape(matmul(x, w))   where the last axis stays as it is
+//
+// Keeps: every element.   Declines: slices (f would work on what is cut off), views of constants,
+// and constants that the view cannot be undone for.
+#include <algorithm>
+
+#include "passes/passes.h"
+#include "passes/rewrite.h"
+
+namespace sylvite {
+namespace {
+
+bool is_reorder(const Value *value) {
+  return (is_op(value, Op::Reshape) || is_op(value, Op::Transpose)) &&
+         constant_of(value->producer->input(0)) == nullptr;
+}
+
+std::vector<int64_t> inverse(const std::vector<int64_t> &perm) {
+  std::vector<int64_t> result(perm.size());
+  for (size_t i = 0; i < perm.size(); ++i) {
+    result[static_cast<size_t>(perm[i])] = static_cast<int64_t>(i);
+  }
+  return result;
+}
+
+// The shape that a constant of shape `shape` (of the rank of `to`) needs in front of a reshape from
+// `from` to `to`: axes that the reshape leaves alone keep their size, in groups that it splits or
+// merges the constant must be the same everywhere (all ones). Nothing where that is not so.
+std::optional<Shape> shape_before_reshape(const Shape &shape, const Shape &from, const Shape &to,
+                                          const SymbolTable &symbols) {
+  Shape result;
+  size_t i = 0, j = 0;
+  while (i < from.size() || j < to.size()) {
+    // The smallest group of axes with equal element counts on both sides.
+    size_t i_end = std::min(i + 1, from.size()), j_end = std::min(j + 1, to.size());
+    const auto product = [](const Shape &dims, size_t begin, size_t end) {
+      return element_count(Shape(dims.begin() + static_cast<std::ptrdiff_t>(begin),
+                                 dims.begin() + static_cast<std::ptrdiff_t>(end)));
+    };
+    while (!prove_equal(product(from, i, i_end), product(to, j, j_end), symbols)) {
+      const bool grow_from =
+          i_end < from.size() &&
+          (j_end == to.size() || prove_le(product(from, i, i_end), product(to, j, j_end), symbols));
+      if (grow_from) {
+        ++i_end;
+      } else if (j_end < to.size()) {
+        ++j_end;
+      } else {
+        return std::nullopt;
+      }
+    }
+    if (i_end - i == 1 && j_end - j == 1) {
+      result.push_back(shape[j]);
+    } else {
+      for (size_t k = j; k < j_end; ++k) {
+        if (!shape[k].is(1)) {
+          return std::nullopt;
+        }
+      }
+      result.insert(result.end(), i_end - i, Dim(1));
+    }
+    i = i_end;
+    j = j_end;
+  }
+  return result;
+}
+
+// The operand as `view`'s input sees it: an operand under an equal view, or a constant; null if
+// neither.
+Value *before_view(Builder &build, Value *operand, const Node &view) {
+  const Value *below = view.input(0);
+  if (operand->producer == &view ||
+      (is_op(operand, view.op) && operand->producer->attributes == view.attributes &&
+       operand->producer->input(0)->type.shape == below->type.shape)) {
+    return operand->producer->input(0);
+  }
+  const Tensor *tensor = constant_of(operand);
+  if (tensor == nullptr || tensor->rank() > view.output()->type.rank()) {
+    return nullptr;
+  }
+  if (tensor->count() == 1 && tensor->rank() == 0) {
+    return operand;
+  }
+  Shape full(static_cast<size_t>(view.output()->type.rank() - tensor->rank()), Dim(1));
+  full.insert(full.end(), operand->type.shape.begin(), operand->type.shape.end());
+  if (view.op == Op::Transpose) {
+    return build.transpose(build.reshape(operand, full), inverse(view.attributes.integers("perm")));
+  }
+  const std::optional<Shape> shape = shape_before_reshape(
+      full, below->type.shape, view.output()->type.shape, build.graph().symbol_table());
+  return shape ? build.reshape(operand, *shape) : nullptr;
+}
+
+// f(view(x), ...) => view(f(x, ...)) for a reshape or transpose
+Value *sink_reorder(Builder &build, Value *root) {
+  if (!is_class(root, OpClass::Elementwise)) {
+    return nullptr;
+  }
+  const Node &node = *root->producer;
+  const auto found = std::find_if(node.inputs.begin(), node.inputs.end(), [&](const Value *input) {
+    return is_reorder(input) && input->type.shape == root->type.shape;
+  });
+  if (found == node.inputs.end()) {
+    return nullptr;
+  }
+  const Node &view = *(*found)->producer;
+  std::vector<Value *> inputs;
+  for (Value *operand : node.inputs) {
+    inputs.push_back(before_view(build, operand, view));
+    if (inputs.back() == nullptr) {
+      return nullptr;
+    }
+  }
+  Value *result = build.copy(node, inputs);
+  return build.add(view.op, {result}, view.attributes);
+}
+
+// f(expand(x), y) => f(x, y) where y gives the result its shape, expand(f(x, y)) otherwise
+Value *sink_expand(Builder &build, Value *root) {
+  if (!is_class(root, OpClass::Elementwise)) {
+    return nullptr;
+  }
+  const Node &node = *root->producer;
+  std::vector<Value *> inputs = node.inputs;
+  bool found = false;
+  for (Value *&input : inputs) {
+    if (is_op(input, Op::Expand)) {
+      input = input->producer->input(0);
+      found = true;
+    }
+  }
+  return found ? build.expand(build.copy(node, inputs), root->type.shape) : nullptr;
+}
+
+// matmul(reshape(x), w) => reshape(matmul(x, w)) for a matrix w, the last axis the same on both
+// sides
+Value *sink_below_matmul(Builder &build, Value *root) {
+  if (!is_op(root, Op::MatMul) || !is_op(root->producer->input(0), Op::Reshape)) {
+    return nullptr;
+  }
+  const Node &node = *root->producer;
+  Value *x = node.input(0)->producer->input(0);
+  const Shape &before = x->type.shape, &after = node.input(0)->type.shape;
+  if (constant_of(node.input(1)) == nullptr || node.input(1)->type.rank() != 2 ||
+      before.size() < 2 || after.size() < 2 || constant_of(x) != nullptr ||
+      !prove_equal(before.back(), after.back(), build.graph().symbol_table())) {
+    return nullptr;
+  }
+  return build.reshape(build.copy(node, {x, node.input(1)}), root->type.shape);
+}
+
+}  // namespace
+
+bool sink_views(Graph &graph) {
+  static constexpr Rule kRules[] = {sink_expand, sink_reorder, sink_below_matmul};
+  return rewrite(graph, kRules);
+}
+
+}  // namespace sylvite
