@@ -1,0 +1,6 @@
+#include "compiler/ir/error.h"
+#include "compiler/kernels/region.h"
+#include "compiler/kernels/template.h"
+namespace sylvite {
+KernelBody cumsum_template(TemplateInput &) { SYLVITE_CHECK(false); }
+}

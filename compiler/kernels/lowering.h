@@ -1,0 +1,54 @@
+// Our own passes over Halide's lowered statements: memory from the plan instead of halide_malloc,
+// and outputs that are not cropped.
+#pragma once
+
+#include <Halide.h>
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace sylvite {
+
+// Replaces each heap allocation by a piece of the scratch argument. Nested allocations stack up,
+// siblings share. An allocation that would still reach halide_malloc is an internal error.
+class ScratchPass : public Halide::Internal::IRMutator {
+ public:
+  // Without scratch (nullopt) any heap allocation is an error.
+  explicit ScratchPass(std::optional<Halide::ImageParam> scratch) : scratch_(std::move(scratch)) {}
+  using IRMutator::mutate;
+  Halide::Internal::Stmt mutate(const Halide::Internal::Stmt &statement) override;
+
+ private:
+  using IRMutator::visit;
+  Halide::Internal::Stmt visit(const Halide::Internal::Allocate *op) override;
+  Halide::Internal::Stmt visit(const Halide::Internal::Free *op) override;
+
+  std::optional<Halide::ImageParam> scratch_;
+  std::vector<std::string> tops_;  // names of the first free address, innermost last
+  std::set<std::string> replaced_;
+  int count_ = 0;
+  bool inside_ = false;
+};
+
+// Moves output pointers: by a fixed number of elements, and by a function of one loop's variable.
+class OutputPass : public Halide::Internal::IRMutator {
+ public:
+  struct Output {
+    Halide::Expr offset;  // elements
+    int bytes = 0;        // of an element
+  };
+  std::map<std::string, Output> outputs;  // by the name of the buffer
+  std::string loop;                       // name of the loop that steps irregularly, or empty
+  std::function<Halide::Expr(Halide::Expr)> loop_offset;
+
+ private:
+  using IRMutator::visit;
+  Halide::Internal::Stmt visit(const Halide::Internal::LetStmt *op) override;
+  Halide::Internal::Stmt visit(const Halide::Internal::For *op) override;
+};
+
+}  // namespace sylvite

@@ -1,0 +1,247 @@
+// Facts of kernel regions, see region.h.
+#include "compiler/kernels/region.h"
+
+#include <algorithm>
+#include <set>
+
+#include "compiler/ir/error.h"
+#include "compiler/ir/kernel_traits.h"
+
+namespace sylvite {
+namespace {
+
+class SymbolCollector {
+ public:
+  void visit(const Graph &graph) {
+    for (const Value *input : graph.inputs()) {
+      visit(input->type.shape);
+    }
+    for (const auto &node : graph.nodes()) {
+      for (const auto &[name, value] : node->attributes.all()) {
+        if (const auto *dims = std::get_if<std::vector<Dim>>(&value)) {
+          visit(*dims);
+        }
+      }
+      for (const auto &region : node->regions) {
+        visit(*region);
+      }
+      for (const auto &output : node->outputs) {
+        visit(output->type.shape);
+      }
+    }
+  }
+  std::vector<std::string> symbols;
+
+ private:
+  void visit(const std::vector<Dim> &dims) {
+    for (const Dim &dim : dims) {
+      for (const std::string &symbol : symbols_of(dim)) {
+        if (seen_.insert(symbol).second) {
+          symbols.push_back(symbol);
+        }
+      }
+    }
+  }
+  std::set<std::string> seen_;
+};
+
+// Whether a transpose moves only axes of size 1.
+bool moves_nothing(const Node &transpose) {
+  int64_t last = -1;
+  for (const int64_t axis : transpose.attributes.integers("perm")) {
+    if (transpose.input(0)->type.shape[static_cast<size_t>(axis)].is(1)) {
+      continue;
+    }
+    if (axis < last) {
+      return false;
+    }
+    last = axis;
+  }
+  return true;
+}
+
+bool keeps_elements(const Node &node) {
+  switch (node.op) {
+    case Op::Reshape:
+      return true;
+    case Op::Expand:
+      return element_count(node.input(0)->type.shape) == element_count(node.output()->type.shape);
+    case Op::Transpose:
+      return moves_nothing(node);
+    default:
+      return false;
+  }
+}
+
+bool is_trailing_view(const Node &node) {
+  return node.op == Op::Reshape || node.op == Op::Transpose;
+}
+
+}  // namespace
+
+std::vector<std::string> symbols_of_region(const Graph &region) {
+  SymbolCollector collector;
+  collector.visit(region);
+  return collector.symbols;
+}
+
+const Value *plain_input(const Value *value) {
+  while (!value->is_graph_input()) {
+    if (!keeps_elements(*value->producer)) {
+      return nullptr;
+    }
+    value = value->producer->input(0);
+  }
+  return value;
+}
+
+std::vector<const Node *> trailing_views(const Graph &region) {
+  std::vector<const Node *> views;
+  const Value *value = region.output(0);
+  while (!value->is_graph_input() && is_trailing_view(*value->producer)) {
+    views.insert(views.begin(), value->producer);
+    value = value->producer->input(0);
+  }
+  return views;
+}
+
+const Value *epilogue_value(const Graph &region) {
+  const std::vector<const Node *> views = trailing_views(region);
+  return views.empty() ? region.output(0) : views.front()->input(0);
+}
+
+std::optional<std::vector<Dim>> output_strides(const Graph &region) {
+  const Shape &shape = epilogue_value(region)->type.shape;
+  // The root's axes that each axis is made of, outermost first.
+  std::vector<std::vector<size_t>> axes;
+  for (size_t axis = 0; axis < shape.size(); ++axis) {
+    axes.push_back({axis});
+  }
+  for (const Node *view : trailing_views(region)) {
+    std::vector<std::vector<size_t>> next;
+    if (view->op == Op::Transpose) {
+      for (const int64_t axis : view->attributes.integers("perm")) {
+        next.push_back(axes[static_cast<size_t>(axis)]);
+      }
+    } else {
+      std::vector<size_t> order;
+      for (const std::vector<size_t> &group : axes) {
+        for (const size_t axis : group) {
+          if (!shape[axis].is(1)) {
+            order.push_back(axis);
+          }
+        }
+      }
+      size_t taken = 0;
+      for (const Dim &size : view->output()->type.shape) {
+        std::vector<size_t> group;
+        Dim together = 1;
+        while (together != size) {
+          if (taken == order.size()) {
+            return std::nullopt;
+          }
+          together *= shape[order[taken]];
+          group.push_back(order[taken++]);
+        }
+        next.push_back(std::move(group));
+      }
+      if (taken != order.size()) {
+        return std::nullopt;
+      }
+    }
+    axes = std::move(next);
+  }
+  std::vector<Dim> strides(shape.size(), Dim(0));
+  Dim stride = 1;
+  for (size_t i = axes.size(); i-- > 0;) {
+    for (size_t k = axes[i].size(); k-- > 0;) {
+      strides[axes[i][k]] = stride;
+      stride *= shape[axes[i][k]];
+    }
+  }
+  return strides;
+}
+
+bool is_flat(const Graph &region) {
+  const Shape &shape = region.output(0)->type.shape;
+  const Dim count = element_count(shape);
+  for (size_t i = 1; i < region.output_count(); ++i) {
+    if (element_count(region.output(i)->type.shape) != count) {
+      return false;
+    }
+  }
+  for (const Value *input : region.inputs()) {
+    const Dim elements = element_count(input->type.shape);
+    if (elements != count && !elements.is(1)) {
+      return false;
+    }
+  }
+  for (const auto &node : region.nodes()) {
+    const Dim elements = element_count(node->output()->type.shape);
+    switch (class_of(node->op)) {
+      case OpClass::Leaf:
+        if (!elements.is(1)) {
+          return false;
+        }
+        break;
+      case OpClass::Elementwise:
+        // Operands of the result's shape stand in its order; of [3] and [3, 1] they do not.
+        for (const Value *operand : node->inputs) {
+          const Dim own = element_count(operand->type.shape);
+          if (!own.is(1) && operand->type.shape != node->output()->type.shape) {
+            const Shape &large = node->output()->type.shape;
+            const size_t extra = large.size() - operand->type.shape.size();
+            if (product(large, 0, extra) != Dim(1) ||
+                Shape(large.begin() + static_cast<int64_t>(extra), large.end()) !=
+                    operand->type.shape) {
+              return false;
+            }
+          }
+        }
+        break;
+      default:
+        if (!keeps_elements(*node)) {
+          return false;
+        }
+    }
+    if (elements != count && !elements.is(1)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+int64_t inner_axis(const Shape &shape) {
+  int64_t axis = static_cast<int64_t>(shape.size()) - 1;
+  while (axis >= 0 && shape[static_cast<size_t>(axis)].is(1)) {
+    --axis;
+  }
+  return axis;
+}
+
+Dim product(const Shape &shape, size_t begin, size_t end) {
+  Dim result = 1;
+  for (size_t i = begin; i < end; ++i) {
+    result *= shape[i];
+  }
+  return result;
+}
+
+int vector_lanes(Isa isa) {
+  return isa == Isa::X86_64_V4 ? 16 : 8;
+}
+
+TileShape matmul_tile(Isa isa) {
+  return isa == Isa::X86_64_V4 ? TileShape{8, 3} : TileShape{6, 1};
+}
+
+TileShape attention_tile(Isa isa) {
+  return isa == Isa::X86_64_V4 ? TileShape{12, 2} : TileShape{6, 1};
+}
+
+Dim scratch_of(const Dim &elements, int64_t element_bytes) {
+  // Halide pads by at most a vector (64 bytes); then the next multiple of 64.
+  return floor_div(elements * Dim(element_bytes) + Dim(63), 64) * Dim(64) + Dim(128);
+}
+
+}  // namespace sylvite

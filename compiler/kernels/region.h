@@ -1,0 +1,57 @@
+// What a kernel's interface and its template both have to know of a region. No Halide here.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "compiler/ir/graph.h"
+#include "compiler/kernels/kernels.h"
+
+namespace sylvite {
+
+// The free symbols of the region in order of first appearance (inputs, then nodes, nested regions
+// included).
+std::vector<std::string> symbols_of_region(const Graph &region);
+
+// The region's input whose elements `value` has, in the same order (through reshapes and the like);
+// null where it computes something or moves elements.
+const Value *plain_input(const Value *value);
+
+// The views behind the root and its elementwise epilogue, in order.
+std::vector<const Node *> trailing_views(const Graph &region);
+// The value before them: it has the shape of the root's result.
+const Value *epilogue_value(const Graph &region);
+
+// How far apart neighbours along each axis of the root's result lie in the region's first output.
+// Nothing when the trailing views split or join axes in another way than by strides.
+std::optional<std::vector<Dim>> output_strides(const Graph &region);
+
+// Whether one flat loop over the output's elements computes a region without root: every operand
+// has the output's elements in order, or is a single number.
+bool is_flat(const Graph &region);
+
+// The last axis whose size is not 1; -1 when there is none.
+int64_t inner_axis(const Shape &shape);
+// Products of sizes: [begin, end) of the axes.
+Dim product(const Shape &shape, size_t begin, size_t end);
+
+// The register tiles of the contraction templates, by ISA.
+struct TileShape {
+  int rows = 0, panels = 0;
+};
+TileShape matmul_tile(Isa isa);
+TileShape attention_tile(Isa isa);
+int vector_lanes(Isa isa);  // floats in a register
+
+// Bytes that a template's intermediate of so many elements takes in scratch: a multiple of 64, with
+// the room that Halide pads every allocation by.
+Dim scratch_of(const Dim &elements, int64_t element_bytes = 4);
+
+// Scratch that a root's template asks for; each stands in the template's own words beside it.
+Dim matmul_panels_scratch(const Graph &region, const Node &root);
+Dim matmul_scratch(const Graph &region, const Node &root);
+Dim attention_scratch(const Graph &region, const Node &root);
+Dim row_scratch(const Graph &region, const Node &root);  // norms and softmax
+
+}  // namespace sylvite
