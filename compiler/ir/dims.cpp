@@ -337,6 +337,11 @@ Dim operator+(const Dim &a, const Dim &b) {
 }
 
 Dim operator-(const Dim &a, const Dim &b) {
+  int64_t difference = 0;
+  if (const auto x = a.constant(), y = b.constant();
+      x && y && !__builtin_sub_overflow(*x, *y, &difference)) {
+    return Dim(difference);
+  }
   Terms terms = a.terms();
   for (DimTerm term : b.terms()) {
     term.coefficient = checked_mul(term.coefficient, -1);
@@ -653,8 +658,7 @@ class DimParser {
   size_t position() const { return position_; }
 
   [[noreturn]] void fail(const std::string &expected) const {
-    throw std::invalid_argument("expected " + expected + " at position " +
-                                std::to_string(position_) + " of a size");
+    throw std::invalid_argument("expected " + expected);
   }
 
  private:
@@ -789,18 +793,27 @@ Dim parse_dim_prefix(std::string_view text, size_t &position) {
     return dim;
   } catch (const DimOverflow &error) {
     throw std::invalid_argument(error.what());
+  } catch (const std::invalid_argument &) {
+    position = parser.position();
+    throw;
   }
 }
 
 Dim parse_dim(std::string_view text) {
   size_t position = 0;
-  Dim dim = parse_dim_prefix(text, position);
-  DimParser rest(text, position);
-  rest.skip_space();
-  if (rest.position() != text.size()) {
-    rest.fail("the end");
+  try {
+    Dim dim = parse_dim_prefix(text, position);
+    DimParser rest(text, position);
+    rest.skip_space();
+    position = rest.position();
+    if (position != text.size()) {
+      rest.fail("the end");
+    }
+    return dim;
+  } catch (const std::invalid_argument &error) {
+    throw std::invalid_argument(std::string(error.what()) + " at position " +
+                                std::to_string(position) + " of '" + std::string(text) + "'");
   }
-  return dim;
 }
 
 // ---- ranges ----

@@ -86,7 +86,7 @@ std::optional<Dim> exact_div(const Dim &a, const Dim &b);
 
 // Reads str()'s form; throws std::invalid_argument with a position on anything else.
 Dim parse_dim(std::string_view text);
-// Reads the expression that starts at `position` and moves `position` behind it.
+// Reads the expression that starts at `position` and moves `position` behind it (or to what is wrong).
 Dim parse_dim_prefix(std::string_view text, size_t &position);
 
 std::set<std::string> symbols_of(const Dim &dim);

@@ -305,26 +305,30 @@ void Inference::same_shape(const Shape &a, const Shape &b, const std::string &wh
 
 Shape Inference::broadcast(const Shape &a, const Shape &b) {
   const size_t rank = std::max(a.size(), b.size());
-  Shape result(rank);
+  // Axes align at the end.
+  const auto size = [rank](const Shape &shape, size_t axis) {
+    return axis + shape.size() >= rank ? shape[axis + shape.size() - rank] : Dim(1);
+  };
+  // Plain contradictions first: the message should show the shapes as the user wrote them.
   for (size_t i = 0; i < rank; ++i) {
-    const size_t behind = rank - i;  // axes align at the end
-    const Dim x = behind <= a.size() ? a[a.size() - behind] : Dim(1);
-    const Dim y = behind <= b.size() ? b[b.size() - behind] : Dim(1);
-    if (x.is(1) || y.is(1)) {
-      result[i] = x.is(1) ? y : x;
-      continue;
-    }
-    if (x.is_constant() && y.is_constant() && x != y) {
+    const Dim x = size(a, i);
+    const Dim y = size(b, i);
+    if (x.is_constant() && y.is_constant() && x != y && !x.is(1) && !y.is(1)) {
       fail("shapes ", to_string(a), " and ", to_string(b), " do not broadcast: axis ", i, " is ",
            x.str(), " and ", y.str());
     }
-    if (x == y) {
-      result[i] = x;
-      continue;
+  }
+  Shape result(rank);
+  for (size_t i = 0; i < rank; ++i) {
+    const Dim x = size(a, i);
+    const Dim y = size(b, i);
+    if (x.is(1) || y.is(1) || x == y) {
+      result[i] = x.is(1) ? y : x;
+    } else {
+      result[i] = same_size(
+          x, y,
+          "axis " + std::to_string(i) + " of the shapes " + to_string(a) + " and " + to_string(b));
     }
-    result[i] = same_size(
-        x, y,
-        "axis " + std::to_string(i) + " of the shapes " + to_string(a) + " and " + to_string(b));
   }
   for (Dim &dim : result) {
     dim = current(dim);

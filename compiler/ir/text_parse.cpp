@@ -178,11 +178,10 @@ class Parser {
 
   Dim dim() {
     skip_space();
-    const size_t start = position_;
     try {
       return parse_dim_prefix(text_, position_);
     } catch (const std::invalid_argument &error) {
-      fail_at(start, error.what());
+      fail(error.what());
     }
   }
 
@@ -200,6 +199,7 @@ class Parser {
   }
 
   DType dtype() {
+    skip_space();
     const size_t start = position_;
     const std::string text = word("an element type");
     const std::optional<DType> result = parse_dtype(text);
@@ -212,6 +212,7 @@ class Parser {
   // ---- attributes ----
 
   Tensor tensor(DType dtype) {
+    skip_space();
     const size_t start = position_;
     const std::optional<std::vector<int64_t>> shape = static_shape(dims());
     if (!shape) {
@@ -290,6 +291,7 @@ class Parser {
       return result;
     }
     do {
+      skip_space();
       const size_t start = position_;
       const std::string attribute_name = name("an attribute");
       if (result.has(attribute_name)) {
@@ -321,6 +323,7 @@ class Parser {
     expect("(");
     if (!accept(")")) {
       do {
+        skip_space();
         const size_t start = position_;
         const std::string input = name("an input");
         expect(":");
@@ -351,8 +354,8 @@ class Parser {
 
   void facts(Graph &graph) {
     while (true) {
-      const size_t start = position_;
       const std::string_view keyword = next_word();
+      const size_t start = position_;
       if (keyword != "symbol" && keyword != "guard" && keyword != "warning" &&
           keyword != "near_miss") {
         return;
@@ -385,6 +388,7 @@ class Parser {
 
   // batch in [1, inf), n in [0, 100] data
   void symbol(Graph &graph) {
+    skip_space();
     const size_t start = position_;
     const std::string symbol_name = name("a size");
     if (graph.symbols.find(symbol_name) != nullptr) {
