@@ -150,19 +150,24 @@ class AttentionBuilder {
       return nullptr;
     }
     Value *row = node_.reshape(node_.iota(queries_), {queries_, 1});
-    if (!past_.is(0)) {
+    if (node_.has_input(kKeyCount) && !node_.has_input(kPastKey)) {
+      // The queries are the last of the keys that count.
+      Value *const first = node_.add(Op::Sub, {key_counts(), node_.dim_values({queries_}, {})});
+      row = node_.add(Op::Add, {row, first});
+    } else if (!past_.is(0)) {
       row = node_.add(Op::Add, {row, node_.dim_values({past_}, {})});
     }
     return node_.add(Op::LessEqual, {key_numbers(), row});
   }
 
-  Value *padding_keep() {
-    if (!node_.has_input(kKeyCount)) {
-      return nullptr;
-    }
+  // How many keys count for each batch position: [batch, 1, 1, 1].
+  Value *key_counts() {
     Value *const counts = node_.input(kKeyCount);
-    Value *const column = node_.reshape(counts, {element_count(counts->type.shape), 1, 1, 1});
-    return node_.add(Op::Less, {key_numbers(), column});
+    return node_.reshape(counts, {element_count(counts->type.shape), 1, 1, 1});
+  }
+
+  Value *padding_keep() {
+    return node_.has_input(kKeyCount) ? node_.add(Op::Less, {key_numbers(), key_counts()}) : nullptr;
   }
 
   Value *masked(Value *scores) {
@@ -189,7 +194,7 @@ class AttentionBuilder {
 void attention(OnnxNode &node) { AttentionBuilder(node).run(); }
 
 constexpr OpRule kRules[] = {
-    {"Attention", 25, attention},
+    {"Attention", 24, attention},
 };
 
 }  // namespace

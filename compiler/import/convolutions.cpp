@@ -113,23 +113,30 @@ void convolution(OnnxNode &node) {
   node.set_output(0, result);
 }
 
-// The part of the last window that hangs over the end, as ceil_mode wants it, is allowed only where the
-// last window is whole, or where the sizes are known.
+// ceil_mode: one more window where the last one would hang over the end, unless it would start behind the
+// input. The elements that it lacks are padding, which neither a maximum nor an average counts.
 void apply_ceil_mode(const OnnxNode &node, Window &window) {
   const size_t rank = window.kernel.size();
   for (size_t i = 0; i < rank; ++i) {
     const Dim &size = node.input(0)->type.shape[i + 2];
-    const int64_t extent = (window.kernel[i] - 1) * window.dilations[i] + 1;
-    if (window.strides[i] == 1) {
+    const int64_t stride = window.strides[i];
+    if (stride == 1) {
       continue;
     }
     if (!size.is_constant()) {
       node.fail("ceil_mode needs static sizes, got ", size.str());
     }
-    const int64_t covered = *size.constant() + window.pads[i] + window.pads[i + rank] - extent;
-    if (covered % window.strides[i] != 0) {
-      node.fail("ceil_mode with a last window beyond the input is not supported");
+    const int64_t extent = (window.kernel[i] - 1) * window.dilations[i] + 1;
+    const int64_t before = *size.constant() + window.pads[i];
+    const int64_t length = before + window.pads[i + rank];
+    const int64_t last = (length - extent + stride - 1) / stride * stride;  // where it would start
+    if (length < extent || last >= before || last + extent <= length) {
+      continue;
     }
+    if (node.integer("count_include_pad", 0) != 0) {
+      node.fail("ceil_mode with count_include_pad is not supported where a window leaves the input");
+    }
+    window.pads[i + rank] += last + extent - length;
   }
 }
 

@@ -68,7 +68,7 @@ void power(OnnxNode &node) {
 
 void modulus(OnnxNode &node) {
   const int64_t fmod = node.integer("fmod", 0);
-  if (fmod == 0 && is_float(node.input(0)->type.dtype)) {
+  if (fmod == 0 && is_float(node.input(0)->type.dtype) && node.opset() < 28) {
     node.fail("needs fmod = 1 for floats");
   }
   node.set_output(0, node.add(Op::Mod, {node.input(0), node.input(1)}, {{"fmod", fmod}}));
@@ -116,7 +116,7 @@ constexpr OpRule kRules[] = {
     {"Abs", 13, unary<Op::Abs>},
     {"Add", 14, binary<Op::Add>},
     {"And", 7, binary<Op::And>},
-    {"Cast", 25, cast},
+    {"Cast", 28, cast},
     {"CastLike", 25, cast_like},
     {"Ceil", 13, unary<Op::Ceil>},
     {"Clip", 13, clip},

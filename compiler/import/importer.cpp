@@ -458,11 +458,8 @@ void Importer::import_standard(const onnx::NodeProto &node, OnnxNode &view, Scop
     throw_model_error("there is no such operator");
   }
   check_against_schema(node, *schema);
-  if (const OpRule *const rule = find_rule(node.op_type())) {
-    if (schema->since_version() > rule->last_version) {
-      throw_model_error("the version that came with opset ", schema->since_version(),
-                        " is newer than this Sylvite");
-    }
+  const OpRule *const rule = find_rule(node.op_type());
+  if (rule != nullptr && schema->since_version() <= rule->last_version) {
     rule->translate(view);
     return;
   }
@@ -512,7 +509,7 @@ const onnx::FunctionProto &Importer::body_of(const onnx::NodeProto &node, const 
       return body;
     }
   }
-  throw_model_error("not supported with these inputs and attributes");
+  throw_model_error("is part of what it stands for in ONNX, but not supported");
 }
 
 void Importer::import_local_function(const onnx::NodeProto &node, const onnx::FunctionProto &function,

@@ -39,9 +39,26 @@ constexpr const char *kKindNames[] = {"sum", "mean", "max", "min", "prod"};
 
 using Step = Value *(*)(OnnxNode &, Value *);
 
+// max(bools) is any, min(bools) is all: computed in integers.
+template <Kind kind>
+void reduce_bools(OnnxNode &node) {
+  Value *const x = node.input(0);
+  const auto axes = reduced_axes(node);
+  if (!axes) {
+    node.set_output(0, x);
+    return;
+  }
+  const char *const name = kKindNames[static_cast<size_t>(kind)];
+  node.set_output(0, node.cast(reduced(node, name, node.cast(x, DType::I32), *axes), DType::Bool));
+}
+
 // after(reduce(before(x)))
 template <Kind kind, Step before = itself, Step after = itself>
 void reduce(OnnxNode &node) {
+  if ((kind == Kind::Max || kind == Kind::Min) && node.input(0)->type.dtype == DType::Bool) {
+    reduce_bools<kind>(node);
+    return;
+  }
   Value *const x = before(node, node.input(0));
   const auto axes = reduced_axes(node);
   Value *const sum = axes ? reduced(node, kKindNames[static_cast<size_t>(kind)], x, *axes) : x;

@@ -43,7 +43,7 @@ std::string why_unsupported(const onnx::NodeProto &node, int64_t opset) {
     return "";
   }
   const OpRule *const rule = find_rule(name);
-  if (rule != nullptr && schema->since_version() > rule->last_version) {
+  if (rule != nullptr && schema->since_version() > rule->last_version && !has_body(*schema)) {
     return "the version that came with opset " + std::to_string(schema->since_version()) +
            " is newer than this Sylvite; export with opset " +
            std::to_string(schema->since_version() - 1) + " or lower";

@@ -169,7 +169,8 @@ void eye_like(OnnxNode &node) {
 // one_hot(i, depth, [off, on])  =>  where(i == [0, depth), on, off); indices count from the end when negative
 void one_hot(OnnxNode &node) {
   Value *indices = node.input(0);
-  const Dim depth = node.dim(1, "depth");
+  const std::optional<Dim> whole = whole_number(node.input(1));
+  const Dim depth = whole ? *whole : node.dim(1, "depth");
   const int64_t rank = indices->type.rank() + 1;
   const int64_t axis = node.axis(node.integer("axis", -1), rank);
   Shape apart = indices->type.shape;

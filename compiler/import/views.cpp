@@ -184,6 +184,9 @@ struct AxisSlice {
 
 // Counts a bound from the end when it is negative.
 Dim from_front(OnnxNode &node, const Dim &bound, const Dim &size, const char *what) {
+  if (bound.is_constant() && *bound.constant() <= -kEndOfAxis) {
+    return -1;  // before the front, whatever the size
+  }
   if (node.proved_le(0, bound)) {
     return bound;
   }
@@ -223,11 +226,9 @@ AxisSlice forward_slice(OnnxNode &node, const Dim &size, const Dim &start, const
 
 AxisSlice backward_slice(OnnxNode &node, const Dim &size, const Dim &start, const Dim &end, int64_t step) {
   const bool from_end = start.is_constant() && *start.constant() >= kEndOfAxis;
-  const bool to_front = end.is_constant() && *end.constant() <= -kEndOfAxis;
   const Dim first =
       from_end ? size - 1 : clamped(node, from_front(node, start, size, "starts at"), 0, size - 1);
-  const Dim last =
-      to_front ? Dim(-1) : clamped(node, from_front(node, end, size, "ends at"), -1, size - 1);
+  const Dim last = clamped(node, from_front(node, end, size, "ends at"), -1, size - 1);
   return {first, not_negative(node, ceil_div(first - last, Dim(0) - Dim(step)))};
 }
 
@@ -409,10 +410,32 @@ Value *cut_negative(OnnxNode &node, Value *x, Padding &padding) {
   return x;
 }
 
+// wrap: the end in front of the axis, its start behind it.
+Value *wrapped(OnnxNode &node, Value *x, const Padding &padding) {
+  for (size_t i = 0; i < padding.before.size(); ++i) {
+    const auto axis = static_cast<int64_t>(i);
+    const Dim &before = padding.before[i];
+    const Dim &after = padding.after[i];
+    const Dim size = x->type.shape[i];
+    std::vector<Value *> parts;
+    if (!before.is(0)) {
+      node.assume_at_most(before, size, "wraps " + before.str() + " of " + size.str() + " elements");
+      parts.push_back(node.slice(x, axis, size - before, before));
+    }
+    parts.push_back(x);
+    if (!after.is(0)) {
+      node.assume_at_most(after, size, "wraps " + after.str() + " of " + size.str() + " elements");
+      parts.push_back(node.slice(x, axis, 0, after));
+    }
+    x = node.concat(parts, axis);
+  }
+  return x;
+}
+
 void pad(OnnxNode &node) {
   const std::string mode = node.text("mode", "constant");
-  if (mode != "constant" && mode != "reflect" && mode != "edge") {
-    node.fail("mode '", mode, "' is not supported; 'constant', 'reflect' and 'edge' are");
+  if (mode != "constant" && mode != "reflect" && mode != "edge" && mode != "wrap") {
+    node.fail("mode is '", mode, "', expected constant, reflect, edge or wrap");
   }
   Padding padding = pad_amounts(node, node.input(0)->type.rank());
   Value *const x = cut_negative(node, node.input(0), padding);
@@ -420,6 +443,10 @@ void pad(OnnxNode &node) {
   if (std::all_of(padding.before.begin(), padding.before.end(), is_zero) &&
       std::all_of(padding.after.begin(), padding.after.end(), is_zero)) {
     node.set_output(0, x);
+    return;
+  }
+  if (mode == "wrap") {
+    node.set_output(0, wrapped(node, x, padding));
     return;
   }
   std::vector<Value *> inputs{x};
