@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include <unistd.h>
 
@@ -197,8 +198,12 @@ bool is_program(const std::string &file) {
   if (flags.runs > 0) {
     words.insert(words.end(), {"--runs", std::to_string(flags.runs)});
   }
-  for (const std::string &size : flags.sizes) {
-    words.insert(words.end(), {"--size", size});
+  if (!flags.sizes.empty()) {
+    words.insert(words.end(), {"--size", std::accumulate(flags.sizes.begin() + 1, flags.sizes.end(),
+                                                         flags.sizes.front(),
+                                                         [](const std::string &a, const std::string &b) {
+                                                           return a + "," + b;
+                                                         })});
   }
   if (flags.json) {
     words.emplace_back("--json");
