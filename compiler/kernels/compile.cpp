@@ -110,9 +110,15 @@ Halide::Module lower(const Node &kernel, const KernelRequest &request, const std
   for (size_t i = 0; i < body.offsets.size(); ++i) {
     const bool tuple = functions.size() < body.offsets.size();
     const Halide::Func &function = functions[tuple ? 0 : i];
-    output_pass.outputs[function.name() + (tuple ? "." + std::to_string(i) : "")] = {
-        body.offsets[i],
-        static_cast<int>(size_of(input.region.output(i)->type.dtype))};
+    const std::string name = function.name() + (tuple ? "." + std::to_string(i) : "");
+    output_pass.outputs[name] = {body.offsets[i],
+                                 static_cast<int>(size_of(input.region.output(i)->type.dtype))};
+    const Halide::OutputImageParam buffer = function.output_buffers()[tuple ? i : 0];
+    for (int d = 0; d < buffer.dimensions(); ++d) {
+      const Expr stride = buffer.parameter().stride_constraint(d);
+      SYLVITE_CHECK(stride.defined(), name);
+      output_pass.strides[name + ".stride." + std::to_string(d)] = stride;
+    }
   }
   if (!body.step.empty()) {
     output_pass.loop = functions[0].name() + ".s0." + body.step;

@@ -91,6 +91,10 @@ Stmt ScratchPass::visit(const Halide::Internal::Free *op) {
 }
 
 Stmt OutputPass::visit(const LetStmt *op) {
+  const auto stride = strides.find(op->name);
+  if (stride != strides.end()) {
+    return LetStmt::make(op->name, stride->second, mutate(op->body));
+  }
   const auto output = outputs.find(op->name);
   const auto *call = op->value.as<Halide::Internal::Call>();
   if (output == outputs.end() || call == nullptr ||

@@ -42,6 +42,9 @@ class OutputPass : public Halide::Internal::IRMutator {
     int bytes = 0;        // of an element
   };
   std::map<std::string, Output> outputs;  // by the name of the buffer
+  // By the name of the variable (out0.stride.1): Halide takes a stride that is set only when it is a
+  // constant or one parameter, and else reads it from the buffer, where ours has none.
+  std::map<std::string, Halide::Expr> strides;
   std::string loop;                       // name of the loop that steps irregularly, or empty
   std::function<Halide::Expr(Halide::Expr)> loop_offset;
 
