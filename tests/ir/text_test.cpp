@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <fstream>
 #include <set>
+#include <sstream>
 
 #include "compiler/ir/error.h"
 
@@ -218,6 +220,17 @@ TEST(Text, FloatsKeepTheirBits) {
         same_tensor(*node->attributes.tensor("value"), *(*other++)->attributes.tensor("value")))
         << print(graph);
   }
+}
+
+// docs/ir.md is the reference of the text form: it names every op.
+TEST(Text, DocumentationNamesEveryOp) {
+  std::ifstream file(SYLVITE_SOURCE_DIR "/docs/ir.md");
+  std::stringstream page;
+  page << file.rdbuf();
+#define OP(kind, text, min_inputs, max_inputs, outputs, op_class) \
+  EXPECT_THAT(page.str(), HasSubstr("`" #text "`"));
+#include "compiler/ir/ops.def"
+#undef OP
 }
 
 struct Wrong {
