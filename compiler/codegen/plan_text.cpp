@@ -81,12 +81,18 @@ void print_symbols(std::ostringstream &out, const Plan &plan) {
         << " from axis " << binding.axis << " of "
         << plan.inputs[static_cast<size_t>(binding.input)].name << " = " << size.str() << '\n';
   }
-  if (!plan.size_checks.empty() || !plan.guards.empty()) {
+  // Sizes that are numbers stand in the inputs' types.
+  const bool any =
+      std::any_of(plan.size_checks.begin(), plan.size_checks.end(),
+                  [](const PlanSizeCheck &check) { return !check.expected.is_constant(); });
+  if (any || !plan.guards.empty()) {
     out << "guards\n";
   }
   for (const PlanSizeCheck &check : plan.size_checks) {
-    out << "  axis " << check.axis << " of " << plan.inputs[static_cast<size_t>(check.input)].name
-        << " == " << check.expected.str() << '\n';
+    if (!check.expected.is_constant()) {
+      out << "  axis " << check.axis << " of " << plan.inputs[static_cast<size_t>(check.input)].name
+          << " == " << check.expected.str() << '\n';
+    }
   }
   for (const Guard &guard : plan.guards) {
     out << "  " << guard.left.str() << " == " << guard.right.str() << ": " << guard.reason << '\n';

@@ -154,10 +154,7 @@ class RangeFinder {
     if (value.host) {
       return of_dims(*value.host);
     }
-    if (value.producer == nullptr) {
-      return of_input(value, depth);
-    }
-    const Range range = of_node(value, depth);
+    const Range range = value.producer == nullptr ? of_input(value, depth) : of_node(value, depth);
     // Data of a narrow type is still bounded by it.
     return range || is_float(value.type.dtype) || size_of(value.type.dtype) >= 4
                ? range
@@ -227,14 +224,15 @@ class RangeFinder {
       }
       case Op::Add:
       case Op::Sub:
+        return of_sum(node.op, operand(0), operand(1));
       case Op::Mod:
-        return of_arithmetic(node.op, operand(0), operand(1), node);
+        return of_remainder(operand(1), node);
       default:
         return std::nullopt;
     }
   }
 
-  static Range of_arithmetic(Op op, const Range &a, const Range &b, const Node &node) {
+  static Range of_sum(Op op, const Range &a, const Range &b) {
     if (!a || !b) {
       return std::nullopt;
     }
@@ -243,16 +241,17 @@ class RangeFinder {
     if (op == Op::Add) {
       return limited({images(a->low, b->low, add), images(a->high, b->high, add)});
     }
-    if (op == Op::Sub) {
-      return limited({images(a->low, b->high, subtract), images(a->high, b->low, subtract)});
-    }
-    // Mod with the divisor's sign, by one positive number.
-    const std::optional<int64_t> divisor =
-        b->low.size() == 1 && b->low == b->high ? b->low[0].constant() : std::nullopt;
-    if (!divisor || *divisor <= 0 || node.attributes.integer_or("fmod", 0) != 0) {
+    return limited({images(a->low, b->high, subtract), images(a->high, b->low, subtract)});
+  }
+
+  // With the divisor's sign, by one positive number: whatever the dividend.
+  static Range of_remainder(const Range &divisor, const Node &node) {
+    if (!divisor || divisor->low.size() != 1 || divisor->low != divisor->high ||
+        node.attributes.integer_or("fmod", 0) != 0) {
       return std::nullopt;
     }
-    return between(0, *divisor - 1);
+    const std::optional<int64_t> number = divisor->low[0].constant();
+    return number && *number > 0 ? between(0, *number - 1) : Range();
   }
 
   std::vector<const Node *> kernels_;
