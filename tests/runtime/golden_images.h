@@ -1,4 +1,5 @@
-// The files of tests/runtime/images and what Pillow and transformers make of them (make_image_goldens.py).
+// The files of tests/runtime/images and what Pillow and transformers make of them
+// (make_image_goldens.py).
 #pragma once
 
 #include <gtest/gtest.h>

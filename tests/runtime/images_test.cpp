@@ -1,4 +1,5 @@
-// Decoding, resizing and preprocessing against Pillow's and transformers' own results, and hostile files.
+// Decoding, resizing and preprocessing against Pillow's and transformers' own results, and hostile
+// files.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -67,9 +68,10 @@ TEST(Decode, PngEqualsPillow) {
   EXPECT_GE(files, 30);
 }
 
-// The stated bounds: libjpeg-turbo and stb_image round differently in the transform and in the colours, by 2 at
-// most on these files (mean 0.09). Halving the chroma in width alone (4:2:2), stb_image weighs the two samples
-// at the right edge the wrong way round: one column, by 16 at most on a hard edge (mean 0.31).
+// The stated bounds: libjpeg-turbo and stb_image round differently in the transform and in the
+// colours, by 2 at most on these files (mean 0.09). Halving the chroma in width alone (4:2:2),
+// stb_image weighs the two samples at the right edge the wrong way round: one column, by 16 at most
+// on a hard edge (mean 0.31).
 TEST(Decode, JpegIsNearPillow) {
   int files = 0;
   for (const HostTensor &golden : golden_arrays("decode/")) {
@@ -105,7 +107,8 @@ TEST(Decode, GreyAndColourConvert) {
   }
 }
 
-// --- Hostile files ---------------------------------------------------------------------------------------
+// --- Hostile files
+// ---------------------------------------------------------------------------------------
 
 std::vector<std::byte> bytes_of(std::string_view text) {
   const auto bytes = std::as_bytes(std::span(text));
@@ -138,7 +141,9 @@ std::string error_of(std::span<const std::byte> bytes) {
   EXPECT_THAT(image.error().message, HasSubstr("x.png: "));
   return image.error().message;
 }
-std::string error_of(const std::string &text) { return error_of(bytes_of(text)); }
+std::string error_of(const std::string &text) {
+  return error_of(bytes_of(text));
+}
 
 TEST(HostileImage, MessagesNameTheFault) {
   EXPECT_THAT(error_of(""), HasSubstr("is empty"));
@@ -219,9 +224,8 @@ TEST(HostileImage, HuffmanTablesAreCounted) {
 }
 
 std::vector<std::string> fuzz_files() {
-  return {"rgb-8-interlaced.png", "palette-4-transparent.png", "grey-16.png",
-          "rgba-8.png",           "rgb-420-progressive.jpg",   "rgb-420-restart.jpg",
-          "cmyk.jpg",             "grey.jpg"};
+  return {"rgb-8-interlaced.png",    "palette-4-transparent.png", "grey-16.png", "rgba-8.png",
+          "rgb-420-progressive.jpg", "rgb-420-restart.jpg",       "cmyk.jpg",    "grey.jpg"};
 }
 
 TEST(HostileImage, TruncatedAnywhere) {
@@ -264,8 +268,8 @@ TEST(HostileImage, RandomFlips) {
       const Result<Image> image = decode_image(file, name);
       decoded_anyway += image.ok() ? 1 : 0;
       if (image.ok()) {
-        EXPECT_EQ(image.value().pixels.size(), size_t{1} * image.value().width *
-                                                   image.value().height * image.value().channels);
+        EXPECT_EQ(image.value().pixels.size(),
+                  size_t{1} * image.value().width * image.value().height * image.value().channels);
       }
     }
   }
@@ -281,7 +285,8 @@ TEST(HostileImage, DecoderHoldsNoMemoryOutsideItsScope) {
             nullptr);
 }
 
-// --- Resize ----------------------------------------------------------------------------------------------
+// --- Resize
+// ----------------------------------------------------------------------------------------------
 
 sylvite_resample filter_named(const std::string &name) {
   constexpr const char *kNames[] = {"nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"};
@@ -299,9 +304,9 @@ TEST(Resize, EqualsPillow) {
   for (const HostTensor &golden : golden_arrays("resize/")) {
     SCOPED_TRACE(golden.name);
     const std::vector<std::string> parts = split_path(golden.name);
-    const Result<Image> resized = resize_image(
-        decoded(parts[1]), static_cast<int32_t>(golden.dims[0]),
-        static_cast<int32_t>(golden.dims[1]), filter_named(parts[2]), "x.png");
+    const Result<Image> resized =
+        resize_image(decoded(parts[1]), static_cast<int32_t>(golden.dims[0]),
+                     static_cast<int32_t>(golden.dims[1]), filter_named(parts[2]), "x.png");
     ASSERT_TRUE(resized.ok()) << resized.error().message;
     EXPECT_EQ(difference(golden, resized.value()).largest, 0);
     ++cases;
@@ -316,7 +321,8 @@ TEST(Resize, RefusesWhatIsTooLarge) {
   EXPECT_FALSE(resize_image(image, 4, 4, static_cast<sylvite_resample>(99), "x").ok());
 }
 
-// --- Preprocessing ---------------------------------------------------------------------------------------
+// --- Preprocessing
+// ---------------------------------------------------------------------------------------
 
 sylvite_classify_task base_task() {
   sylvite_classify_task task{};
