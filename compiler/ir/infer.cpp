@@ -187,6 +187,29 @@ Dim without_common_factor(const Dim &difference) {
   return exact_div(difference, factor).value_or(difference);
 }
 
+// Terms, and min, max and floor_div terms at every depth, which weigh more.
+size_t weight_of(const Dim &dim) {
+  size_t weight = dim.terms().size();
+  for (const DimTerm &term : dim.terms()) {
+    for (const DimAtom &atom : term.factors) {
+      for (const Dim &operand : atom.operands) {
+        weight += 16 + weight_of(operand);
+      }
+    }
+  }
+  return weight;
+}
+
+// Of two equal sizes the one to go on with: a number, else the simpler expression, so that what is
+// only guarded (length == min(64, length + past) - min(64, past)) does not spread through the
+// graph.
+const Dim &simpler(const Dim &a, const Dim &b) {
+  if (a.is_constant() || b.is_constant()) {
+    return a.is_constant() ? a : b;
+  }
+  return weight_of(b) < weight_of(a) ? b : a;
+}
+
 bool all_positive(const Dim &dim) {
   return std::all_of(dim.terms().begin(), dim.terms().end(),
                      [](const DimTerm &term) { return term.coefficient >= 0; });
@@ -213,13 +236,13 @@ Dim Inference::same_size(const Dim &a, const Dim &b, const std::string &what) {
   const std::optional<int64_t> lower = symbols().lower_bound(difference);
   const std::optional<int64_t> upper = symbols().upper_bound(difference);
   if (lower == 0 && upper == 0) {
-    return x.is_constant() ? x : y;
+    return simpler(x, y);
   }
   if ((lower && *lower > 0) || (upper && *upper < 0)) {
     fail(what, " must be equal, but are ", x.str(), " and ", y.str());
   }
   assume(x, y, what);
-  return current(x);
+  return simpler(current(x), current(y));
 }
 
 void Inference::assume(const Dim &a, const Dim &b, const std::string &what) {

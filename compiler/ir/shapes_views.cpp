@@ -111,28 +111,28 @@ Types infer_slice(Inference &inference) {
 Types infer_concat(Inference &inference) {
   const int64_t axis = inference.axis("axis", inference.rank(0));
   const auto joined = static_cast<size_t>(axis);
-  Dim size = 0;
-  for (size_t i = 0; i < inference.input_count(); ++i) {
+  Shape shape = inference.shape(0);
+  for (size_t i = 1; i < inference.input_count(); ++i) {
     inference.require(inference.dtype(i) == inference.dtype(0),
                       "element types differ: ", name_of(inference.dtype(0)), " and ",
                       name_of(inference.dtype(i)));
-    inference.require(inference.rank(i) == inference.rank(0), "shapes ",
-                      to_string(inference.shape(0)), " and ", to_string(inference.shape(i)),
-                      " cannot be joined");
-    for (size_t k = 0; k < inference.shape(0).size(); ++k) {
-      if (k != joined && inference.shape(0)[k] != inference.shape(i)[k]) {
-        inference.same_size(inference.shape(0)[k], inference.shape(i)[k],
-                            "axis " + std::to_string(k) + " of the shapes " +
-                                to_string(inference.shape(0)) + " and " +
-                                to_string(inference.shape(i)));
+    if (inference.rank(i) != inference.rank(0)) {
+      inference.fail("shapes ", to_string(inference.shape(0)), " and ",
+                     to_string(inference.shape(i)), " cannot be joined");
+    }
+    for (size_t k = 0; k < shape.size(); ++k) {
+      if (k != joined && shape[k] != inference.shape(i)[k]) {
+        shape[k] = inference.same_size(shape[k], inference.shape(i)[k],
+                                       "axis " + std::to_string(k) + " of the shapes " +
+                                           to_string(inference.shape(0)) + " and " +
+                                           to_string(inference.shape(i)));
       }
     }
   }
+  shape[joined] = 0;
   for (size_t i = 0; i < inference.input_count(); ++i) {
-    size += inference.shape(i)[joined];
+    shape[joined] += inference.shape(i)[joined];
   }
-  Shape shape = inference.shape(0);
-  shape[joined] = size;
   return {{inference.dtype(0), std::move(shape)}};
 }
 

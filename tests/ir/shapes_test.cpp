@@ -449,6 +449,23 @@ TEST(Assumptions, WhatCannotBeSolvedIsGuardedOnce) {
               HasSubstr("'/Add_12' (add): axis 0 of the shapes [a*a] and [b*b]"));
 }
 
+// A causal mask cut out of a table of 64 positions, as GPT-2's exporters do.
+TEST(Assumptions, GuardedClampsDoNotSpread) {
+  const auto graph =
+      parse_graph(R"(graph (scores: f32[n, length, length + past], table: f32[64, 64]) {
+    symbol n in [1, inf) symbol length in [1, inf) symbol past in [0, inf)
+    m = slice(table) {starts = [min(64, past), 0], sizes = [min(64, length + past) - min(64, past),
+                      min(64, length + past)], steps = (1, 1)}
+    sum = add(m, scores)
+    back = add(scores, m)
+    twice = concat(sum, back) {axis = 0}
+    return twice
+  })");
+  verify(*graph);
+  EXPECT_EQ(graph->guards.size(), 2u);
+  EXPECT_EQ(to_string(graph->output(0)->type), "f32[n*2, length, length + past]");
+}
+
 TEST(Assumptions, DataSizesAreGuarded) {
   const auto graph = parse_graph(R"(graph (x: f32[n]) {
     symbol found in [0, 10] data
