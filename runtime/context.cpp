@@ -361,6 +361,12 @@ void fill_buffers(sylvite_context &context) {
 }
 
 }  // namespace
+
+int32_t prepare_shape(sylvite_context &context, const int64_t *dims) {
+  std::copy_n(dims, context.model->input_dims, context.given_dims.data());
+  return prepare(context);
+}
+
 }  // namespace sylvite
 
 int32_t sylvite_context::fail(int32_t status, const char *format, ...) {

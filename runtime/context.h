@@ -35,6 +35,10 @@ struct alignas(64) CallSlot {
 
 extern const sylvite_runtime_api kRuntimeApi;
 
+// Computes what the sizes imply without running: every dimension of every input, in order. An error
+// is in the context.
+int32_t prepare_shape(sylvite_context &context, const int64_t *dims);
+
 }  // namespace sylvite
 
 struct sylvite_context {

@@ -46,7 +46,8 @@ int32_t scale(void **args) {
         const int64_t id = host<int64_t>(args[6])[row * length + k];
         factors[i] += host<float>(args[7])[id < 0 ? id + 5 : id];
       }
-      host<float>(args[9])[row * 4 + i] = host<float>(args[5])[row * 4 + i] * factors[i];
+      host<float>(args[9])[row * 4 + i] =
+          host<float>(args[5])[row * 4 + i] * factors[i] * fake_state().factor;
     }
   }
   return fake_state().kernel_result;
@@ -108,12 +109,30 @@ void costs(const int64_t *symbols, int64_t *flops, int64_t *bytes) {
   bytes[0] = bytes[1] = symbols[0] * 48;
 }
 
+// The self-test: batch 2, length 1, ids 0 and 3.
 struct alignas(64) Image {
   sylvite_weight_header header{"sylvite weights", sizeof(Image), 77};
   alignas(64) float table[5] = {1, 10, 100, 1000, 10000};
+  alignas(64) float x[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+  alignas(64) float y[8] = {1, 1, 1, 1, 0, 0, 0, 0};
+  alignas(64) int64_t ids[2] = {0, 3};
+  alignas(64) float tail[2] = {0, 0};
+  alignas(64) float scaled[8] = {2, 3, 4, 5, 5000, 6000, 7000, 8000};
 };
+// In a standalone program a section of its own, which the linker makes the last segment.
+#ifdef SYLVITE_FAKE_STANDALONE
+__attribute__((section(".sylvite_weights"), used, retain))
+#endif
 const Image kImage;
-const int64_t kOffsets[] = {64};
+const int64_t kOffsets[] = {offsetof(Image, table)};
+
+const int64_t kTestOffsets[] = {offsetof(Image, x),      offsetof(Image, y),
+                                offsetof(Image, ids),    offsetof(Image, tail),
+                                offsetof(Image, scaled), offsetof(Image, x)};
+const int64_t kTestRows[] = {2, 4}, kTestIds[] = {2, 1}, kTestTail[] = {2};
+const int64_t *const kTestShapes[] = {kTestRows, kTestRows, kTestIds,
+                                      kTestTail, kTestRows, kTestRows};
+const sylvite_self_test kSelfTest = {6, kTestOffsets, kTestShapes, 1e-5f, 1e-5f};
 
 sylvite_program make_program() {
   sylvite_program program{};
@@ -121,7 +140,7 @@ sylvite_program make_program() {
   program.model_name = "fake";
   program.model_hash = "00000000000000000000000000000000";
   program.compiler_version = "0";
-  program.licences = "";
+  program.licences = "the licences\n";
   program.isa_mask = 3;
   program.input_count = 4;
   program.output_count = 2;
@@ -143,6 +162,7 @@ sylvite_program make_program() {
   program.prepare = prepare;
   program.run = run;
   program.costs = costs;
+  program.self_test = &kSelfTest;
   return program;
 }
 

@@ -19,6 +19,7 @@ struct FakeState {
   std::atomic<int> flushing_parts{0};  // that ran with subnormals flushed to zero
   int64_t cost = 0;                    // that the plan tells for its calls
   int64_t scratch_bytes = 256;
+  float factor = 1;           // that the second kernel multiplies with as well
   int32_t kernel_result = 0;  // what the second kernel returns
 };
 FakeState &fake_state();
