@@ -15,10 +15,13 @@
 namespace sylvite {
 namespace {
 
-constexpr int kRounds = 9;                  // the best one counts: others share the machine
-constexpr int64_t kIterations = 1'000'000;  // of the loop of multiply-adds: a few milliseconds
-constexpr int kChains = 12;                 // independent ones: covers two units of latency 4 to 5
+// Short rounds, of which the best one counts: others share the machine, and a round should fit into
+// the time that the system gives a thread.
+constexpr int kRounds = 40;
+constexpr int64_t kIterations = 200'000;  // of the loop of multiply-adds: half a millisecond
+constexpr int kChains = 12;               // independent ones: covers two units of latency 4 to 5
 constexpr int64_t kBytes = int64_t{256} << 20;  // beyond every cache
+constexpr int64_t kChunk = int64_t{16} << 20;   // read in a round; the others evict it
 
 int64_t now() {
   timespec time{};
@@ -69,15 +72,24 @@ void multiply_add_v4(int64_t iterations) {
   }
 }
 
-// Nanoseconds of the fastest of some rounds in which each thread does one part.
-int64_t fastest(ThreadPool &pool, ThreadPool::Task task, void *argument) {
+// Each thread does one part.
+int64_t nanoseconds_of(ThreadPool &pool, ThreadPool::Task task, void *argument) {
+  const int64_t begin = now();
+  pool.run(pool.threads(), task, argument);
+  return std::max<int64_t>(now() - begin, 1);
+}
+
+double measure_multiply_adds(sylvite_isa isa, ThreadPool &pool) {
+  const bool v4 = isa == SYL_X86_64_V4;
+  const ThreadPool::Task task_v3 = [](void *, int, int) { multiply_add_v3(kIterations); };
+  const ThreadPool::Task task_v4 = [](void *, int, int) { multiply_add_v4(kIterations); };
   int64_t best = INT64_MAX;
   for (int round = 0; round < kRounds; ++round) {
-    const int64_t begin = now();
-    pool.run(pool.threads(), task, argument);
-    best = std::min(best, now() - begin);
+    best = std::min(best, nanoseconds_of(pool, v4 ? task_v4 : task_v3, nullptr));
   }
-  return std::max<int64_t>(best, 1);
+  const double flops =
+      2.0 * (v4 ? 16 : 8) * kChains * static_cast<double>(kIterations) * pool.threads();
+  return flops / static_cast<double>(best) * 1e9;
 }
 
 struct Reading {
@@ -99,35 +111,25 @@ void read_part(void *argument, int part, int) {
   }
 }
 
-void touch_part(void *argument, int part, int) {
-  const Reading &reading = *static_cast<const Reading *>(argument);
-  auto *at = const_cast<std::byte *>(reading.data) + part * reading.bytes_a_part;
-  std::fill_n(at, reading.bytes_a_part, std::byte{1});
-}
-
 double measure_bandwidth(ThreadPool &pool) {
   Block block;
   if (!block.reserve(kBytes)) {
     return 0;
   }
-  Reading reading{block.data(), kBytes / pool.threads() / 64 * 64};
-  pool.run(pool.threads(), touch_part, &reading);
-  const int64_t nanoseconds = fastest(pool, read_part, &reading);
-  return static_cast<double>(reading.bytes_a_part * pool.threads()) /
-         static_cast<double>(nanoseconds) * 1e9;
+  std::fill_n(block.data(), kBytes, std::byte{1});
+  const int64_t part = kChunk / pool.threads() / 64 * 64;
+  int64_t best = INT64_MAX;
+  for (int round = 0; round < kRounds; ++round) {
+    Reading reading{block.data() + round * kChunk % kBytes, part};
+    best = std::min(best, nanoseconds_of(pool, read_part, &reading));
+  }
+  return static_cast<double>(part * pool.threads()) / static_cast<double>(best) * 1e9;
 }
 
 }  // namespace
 
 Peak measure_peak(sylvite_isa isa, ThreadPool &pool) {
-  const bool v4 = isa == SYL_X86_64_V4;
-  const auto task_v3 = [](void *, int, int) { multiply_add_v3(kIterations); };
-  const auto task_v4 = [](void *, int, int) { multiply_add_v4(kIterations); };
-  const int64_t nanoseconds =
-      v4 ? fastest(pool, task_v4, nullptr) : fastest(pool, task_v3, nullptr);
-  const int lanes = v4 ? 16 : 8;
-  const double flops = 2.0 * lanes * kChains * static_cast<double>(kIterations) * pool.threads();
-  return {flops / static_cast<double>(nanoseconds) * 1e9, measure_bandwidth(pool)};
+  return {measure_multiply_adds(isa, pool), measure_bandwidth(pool)};
 }
 
 }  // namespace sylvite
