@@ -173,8 +173,8 @@ class CheckAdder {
     check.step = component.width;
     check.count = element_count(read.type.shape);
     check.bound = lookup_->bound;
-    check.message = printable(label_of(read)) + ": index {} at {} is out of range for '" +
-                    printable(data_label()) + "' (" + extent_label() + ")";
+    check.message = one_line(label_of(read)) + ": index {} at {} is out of range for '" +
+                    one_line(data_label()) + "' (" + extent_label() + ")";
     SYLVITE_CHECK(is_integer(check.dtype), describe(*lookup_->node));
     const auto covers = [&](const PlanIndexCheck &earlier) {
       return earlier.buffer == check.buffer && earlier.first == check.first &&
@@ -196,7 +196,7 @@ class CheckAdder {
   }
 
   std::string extent_label() const {
-    const std::string extent = printable(lookup_->bound.str());
+    const std::string extent = one_line(lookup_->bound.str());
     return lookup_->axis == 0 ? extent + " rows"
                               : "size " + extent + " at axis " + std::to_string(lookup_->axis);
   }

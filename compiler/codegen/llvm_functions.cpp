@@ -155,7 +155,7 @@ class DimWriter {
 };
 
 std::string quoted(const std::string &name) {
-  return "'" + printable(name) + "'";
+  return "'" + one_line(name) + "'";
 }
 
 // What the three functions share: context and api as first arguments, calls through the api's
@@ -316,7 +316,7 @@ class PrepareWriter : public FunctionWriter {
     const std::string where = found(binding.input, binding.axis);
     const Dim form = Dim(binding.coefficient) * Dim::symbol(binding.symbol) + binding.offset;
     const std::string with =
-        direct ? "" : printable(form.str()) + " with " + printable(binding.symbol) + " ";
+        direct ? "" : one_line(form.str()) + " with " + one_line(binding.symbol) + " ";
     llvm::Value *symbol = given;
     if (!direct) {
       const Number offset = dims_.number(binding.offset);
@@ -325,8 +325,8 @@ class PrepareWriter : public FunctionWriter {
       symbol = builder_.CreateSDiv(rest.value, coefficient);
       llvm::Value *whole =
           builder_.CreateICmpEQ(builder_.CreateSRem(rest.value, coefficient), dims_.constant(0));
-      const std::string message = where + ", which is not " + printable(form.str()) + " for any " +
-                                  printable(binding.symbol);
+      const std::string message = where + ", which is not " + one_line(form.str()) + " for any " +
+                                  one_line(binding.symbol);
       require_without_overflow(rest.overflow, message, given);
       require(whole, message, given);
     }
@@ -371,15 +371,15 @@ class PrepareWriter : public FunctionWriter {
     const Number expected = dims_.number(check.expected);
     const std::string where = found(check.input, check.axis);
     require_without_overflow(expected.overflow,
-                             where + ", expected " + printable(check.expected.str()), given);
+                             where + ", expected " + one_line(check.expected.str()), given);
     llvm::Value *equal = builder_.CreateICmpEQ(given, expected.value);
     if (check.expected.is_constant()) {
-      require(equal, where + ", expected " + printable(check.expected.str()), given);
+      require(equal, where + ", expected " + one_line(check.expected.str()), given);
     } else if (const PlanBinding *other = axis_of(check.expected)) {
       require(equal, must_be_equal(other->input, other->axis, check.input, check.axis),
               expected.value, given);
     } else {
-      require(equal, where + ", expected " + printable(check.expected.str()) + " = {}", given,
+      require(equal, where + ", expected " + one_line(check.expected.str()) + " = {}", given,
               expected.value);
     }
   }
@@ -387,11 +387,11 @@ class PrepareWriter : public FunctionWriter {
   void check_guard(const Guard &guard) {
     const Number left = dims_.number(guard.left), right = dims_.number(guard.right);
     const PlanBinding *a = axis_of(guard.left), *b = axis_of(guard.right);
-    const std::string reason = guard.reason.empty() ? "" : ": " + printable(guard.reason);
+    const std::string reason = guard.reason.empty() ? "" : ": " + one_line(guard.reason);
     const std::string message =
         (a != nullptr && b != nullptr ? must_be_equal(a->input, a->axis, b->input, b->axis)
-                                      : "sizes " + printable(guard.left.str()) + " = {} and " +
-                                            printable(guard.right.str()) + " = {} must be equal") +
+                                      : "sizes " + one_line(guard.left.str()) + " = {} and " +
+                                            one_line(guard.right.str()) + " = {} must be equal") +
         reason;
     require_without_overflow(dims_.either(left.overflow, right.overflow), message);
     require(builder_.CreateICmpEQ(left.value, right.value), message, left.value, right.value);
@@ -409,7 +409,7 @@ class PrepareWriter : public FunctionWriter {
         continue;
       }
       const Number number = dims_.number(dim);
-      const std::string message = quoted(name) + " would have size " + printable(dim.str()) +
+      const std::string message = quoted(name) + " would have size " + one_line(dim.str()) +
                                   " = {} at axis " + std::to_string(axis);
       require_without_overflow(number.overflow, message, number.value);
       require(builder_.CreateICmpSGE(number.value, dims_.constant(0)), message, number.value);

@@ -392,7 +392,7 @@ std::string label_of(const Value &value) {
   return "?";
 }
 
-std::string printable(const std::string &name) {
+std::string one_line(const std::string &name) {
   std::string text;
   for (const char c : name) {
     if (c == '}' && !text.empty() && text.back() == '{') {

@@ -24,6 +24,6 @@ std::string label_of(const Value &value);
 
 // A name of the user's inside a message: one line, and no {} of its own, which would be taken for a
 // number.
-std::string printable(const std::string &name);
+std::string one_line(const std::string &name);
 
 }  // namespace sylvite
