@@ -1,4 +1,5 @@
-// Activations as formulas of elementwise ops, in the spelling that is exact for large inputs of either sign.
+// Activations as formulas of elementwise ops, in the spelling that is exact for large inputs of
+// either sign.
 #include <cmath>
 #include <numbers>
 
@@ -13,25 +14,53 @@ struct Formula {
   Value *value;
 };
 
-Formula apply(Op op, Formula a) { return {a.node, a.node.add(op, {a.value})}; }
-Formula apply(Op op, Formula a, Formula b) { return {a.node, a.node.add(op, {a.value, b.value})}; }
-Formula number(Formula like, double value) { return {like.node, like.node.like(like.value, value)}; }
-Formula operator+(Formula a, Formula b) { return apply(Op::Add, a, b); }
-Formula operator-(Formula a, Formula b) { return apply(Op::Sub, a, b); }
-Formula operator*(Formula a, Formula b) { return apply(Op::Mul, a, b); }
-Formula operator/(Formula a, Formula b) { return apply(Op::Div, a, b); }
-Formula operator+(Formula a, double b) { return a + number(a, b); }
-Formula operator-(Formula a, double b) { return a - number(a, b); }
-Formula operator*(Formula a, double b) { return a * number(a, b); }
-Formula operator/(double a, Formula b) { return number(b, a) / b; }
-Formula max(Formula a, double b) { return apply(Op::Max, a, number(a, b)); }
-Formula min(Formula a, double b) { return apply(Op::Min, a, number(a, b)); }
+Formula apply(Op op, Formula a) {
+  return {a.node, a.node.add(op, {a.value})};
+}
+Formula apply(Op op, Formula a, Formula b) {
+  return {a.node, a.node.add(op, {a.value, b.value})};
+}
+Formula number(Formula like, double value) {
+  return {like.node, like.node.like(like.value, value)};
+}
+Formula operator+(Formula a, Formula b) {
+  return apply(Op::Add, a, b);
+}
+Formula operator-(Formula a, Formula b) {
+  return apply(Op::Sub, a, b);
+}
+Formula operator*(Formula a, Formula b) {
+  return apply(Op::Mul, a, b);
+}
+Formula operator/(Formula a, Formula b) {
+  return apply(Op::Div, a, b);
+}
+Formula operator+(Formula a, double b) {
+  return a + number(a, b);
+}
+Formula operator-(Formula a, double b) {
+  return a - number(a, b);
+}
+Formula operator*(Formula a, double b) {
+  return a * number(a, b);
+}
+Formula operator/(double a, Formula b) {
+  return number(b, a) / b;
+}
+Formula max(Formula a, double b) {
+  return apply(Op::Max, a, number(a, b));
+}
+Formula min(Formula a, double b) {
+  return apply(Op::Min, a, number(a, b));
+}
 Formula where_negative(Formula x, Formula negative, Formula other) {
   const Formula condition = apply(Op::Less, x, number(x, 0));
   return {x.node, x.node.add(Op::Where, {condition.value, negative.value, other.value})};
 }
 
-Formula sigmoid(Formula x) { return 1.0 / (apply(Op::Exp, apply(Op::Neg, x)) + 1.0); }
+Formula sigmoid(Formula x) {
+  return 1.0 / (apply(Op::Exp, apply(Op::Neg, x)) + 1.0);
+}
 
 // log(1 + exp(x)) without overflow.
 Formula softplus(Formula x) {
@@ -40,14 +69,18 @@ Formula softplus(Formula x) {
 }
 
 // exp(x) - 1 for negative x.
-Formula exp_minus_one(Formula x) { return apply(Op::Exp, min(x, 0)) - 1.0; }
+Formula exp_minus_one(Formula x) {
+  return apply(Op::Exp, min(x, 0)) - 1.0;
+}
 
 template <Formula (*formula)(Formula)>
 void activation(OnnxNode &node) {
   node.set_output(0, formula({node, node.input(0)}).value);
 }
 
-Formula relu(Formula x) { return max(x, 0); }
+Formula relu(Formula x) {
+  return max(x, 0);
+}
 
 Formula leaky_relu(Formula x) {
   return where_negative(x, x * x.node.real("alpha", 0.01), x);
@@ -57,7 +90,9 @@ Formula parametric_relu(Formula x) {
   return where_negative(x, x * Formula{x.node, x.node.input(1)}, x);
 }
 
-Formula elu(Formula x) { return where_negative(x, exp_minus_one(x) * x.node.real("alpha", 1), x); }
+Formula elu(Formula x) {
+  return where_negative(x, exp_minus_one(x) * x.node.real("alpha", 1), x);
+}
 
 Formula selu(Formula x) {
   const double alpha = x.node.real("alpha", 1.67326319217681884765625);
@@ -74,13 +109,21 @@ Formula hard_sigmoid(Formula x) {
   return min(max(x * x.node.real("alpha", 0.2) + x.node.real("beta", 0.5), 0), 1);
 }
 
-Formula hard_swish(Formula x) { return x * min(max(x * (1.0 / 6) + 0.5, 0), 1); }
+Formula hard_swish(Formula x) {
+  return x * min(max(x * (1.0 / 6) + 0.5, 0), 1);
+}
 
-Formula softsign(Formula x) { return x / (apply(Op::Abs, x) + 1.0); }
+Formula softsign(Formula x) {
+  return x / (apply(Op::Abs, x) + 1.0);
+}
 
-Formula mish(Formula x) { return x * apply(Op::Tanh, softplus(x)); }
+Formula mish(Formula x) {
+  return x * apply(Op::Tanh, softplus(x));
+}
 
-Formula swish(Formula x) { return x * sigmoid(x * x.node.real("alpha", 1)); }
+Formula swish(Formula x) {
+  return x * sigmoid(x * x.node.real("alpha", 1));
+}
 
 Formula gelu(Formula x) {
   const std::string approximate = x.node.text("approximate", "none");
@@ -113,6 +156,8 @@ constexpr OpRule kRules[] = {
 
 }  // namespace
 
-std::span<const OpRule> activation_rules() { return kRules; }
+std::span<const OpRule> activation_rules() {
+  return kRules;
+}
 
 }  // namespace sylvite

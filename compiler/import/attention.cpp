@@ -1,7 +1,7 @@
-// Attention (opset 23 on) as matmul, scale, masks, softmax, matmul: the form that every other spelling of
-// attention ends in. Masks become one boolean keep-mask where they are boolean, and are added where they are
-// numbers. A query whose keys are all masked gets zeros, as the operator's definition has it; its softmax
-// is NaN, which is how it is recognised.
+// Attention (opset 23 on) as matmul, scale, masks, softmax, matmul: the form that every other
+// spelling of attention ends in. Masks become one boolean keep-mask where they are boolean, and are
+// added where they are numbers. A query whose keys are all masked gets zeros, as the operator's
+// definition has it; its softmax is NaN, which is how it is recognised.
 #include <cmath>
 #include <limits>
 
@@ -167,7 +167,8 @@ class AttentionBuilder {
   }
 
   Value *padding_keep() {
-    return node_.has_input(kKeyCount) ? node_.add(Op::Less, {key_numbers(), key_counts()}) : nullptr;
+    return node_.has_input(kKeyCount) ? node_.add(Op::Less, {key_numbers(), key_counts()})
+                                      : nullptr;
   }
 
   Value *masked(Value *scores) {
@@ -191,7 +192,9 @@ class AttentionBuilder {
   Dim queries_, keys_, past_;
 };
 
-void attention(OnnxNode &node) { AttentionBuilder(node).run(); }
+void attention(OnnxNode &node) {
+  AttentionBuilder(node).run();
+}
 
 constexpr OpRule kRules[] = {
     {"Attention", 24, attention},
@@ -199,6 +202,8 @@ constexpr OpRule kRules[] = {
 
 }  // namespace
 
-std::span<const OpRule> attention_rules() { return kRules; }
+std::span<const OpRule> attention_rules() {
+  return kRules;
+}
 
 }  // namespace sylvite

@@ -13,13 +13,14 @@ struct Window {
 int64_t spatial_rank(const OnnxNode &node) {
   const int64_t rank = node.input(0)->type.rank();
   if (rank < 3) {
-    node.fail("has an input with ", rank, " dimensions, expected batch, channels and at least one more");
+    node.fail("has an input with ", rank,
+              " dimensions, expected batch, channels and at least one more");
   }
   return rank - 2;
 }
 
-std::vector<int64_t> one_an_axis(const OnnxNode &node, const char *name, int64_t count, int64_t fallback,
-                                 int64_t least) {
+std::vector<int64_t> one_an_axis(const OnnxNode &node, const char *name, int64_t count,
+                                 int64_t fallback, int64_t least) {
   std::vector<int64_t> values(static_cast<size_t>(count), fallback);
   if (node.has(name)) {
     values = node.integers(name);
@@ -113,8 +114,9 @@ void convolution(OnnxNode &node) {
   node.set_output(0, result);
 }
 
-// ceil_mode: one more window where the last one would hang over the end, unless it would start behind the
-// input. The elements that it lacks are padding, which neither a maximum nor an average counts.
+// ceil_mode: one more window where the last one would hang over the end, unless it would start
+// behind the input. The elements that it lacks are padding, which neither a maximum nor an average
+// counts.
 void apply_ceil_mode(const OnnxNode &node, Window &window) {
   const size_t rank = window.kernel.size();
   for (size_t i = 0; i < rank; ++i) {
@@ -134,7 +136,8 @@ void apply_ceil_mode(const OnnxNode &node, Window &window) {
       continue;
     }
     if (node.integer("count_include_pad", 0) != 0) {
-      node.fail("ceil_mode with count_include_pad is not supported where a window leaves the input");
+      node.fail(
+          "ceil_mode with count_include_pad is not supported where a window leaves the input");
     }
     window.pads[i + rank] += last + extent - length;
   }
@@ -180,6 +183,8 @@ constexpr OpRule kRules[] = {
 
 }  // namespace
 
-std::span<const OpRule> convolution_rules() { return kRules; }
+std::span<const OpRule> convolution_rules() {
+  return kRules;
+}
 
 }  // namespace sylvite

@@ -37,10 +37,13 @@ void variadic(OnnxNode &node) {
 void mean(OnnxNode &node) {
   Value *const sum = folded<Op::Add>(node);
   const auto count = static_cast<double>(node.input_count());
-  node.set_output(0, node.input_count() == 1 ? sum : node.add(Op::Div, {sum, node.like(sum, count)}));
+  node.set_output(0,
+                  node.input_count() == 1 ? sum : node.add(Op::Div, {sum, node.like(sum, count)}));
 }
 
-void identity(OnnxNode &node) { node.set_output(0, node.input(0)); }
+void identity(OnnxNode &node) {
+  node.set_output(0, node.input(0));
+}
 
 void reciprocal(OnnxNode &node) {
   Value *const x = node.input(0);
@@ -80,7 +83,9 @@ void is_inf(OnnxNode &node) {
                                {"positive", node.integer("detect_positive", 1)}}));
 }
 
-void cast(OnnxNode &node) { node.set_output(0, node.cast(node.input(0), node.dtype("to"))); }
+void cast(OnnxNode &node) {
+  node.set_output(0, node.cast(node.input(0), node.dtype("to")));
+}
 
 void cast_like(OnnxNode &node) {
   node.set_output(0, node.cast(node.input(0), node.input(1)->type.dtype));
@@ -159,6 +164,8 @@ constexpr OpRule kRules[] = {
 
 }  // namespace
 
-std::span<const OpRule> elementwise_rules() { return kRules; }
+std::span<const OpRule> elementwise_rules() {
+  return kRules;
+}
 
 }  // namespace sylvite

@@ -1,5 +1,5 @@
-// From a file to a Graph: maps the file, bounds and strips it (wire.cpp), has Protobuf parse what is left,
-// walks the model (importer.cpp). All errors leave with the file's name in front.
+// From a file to a Graph: maps the file, bounds and strips it (wire.cpp), has Protobuf parse what
+// is left, walks the model (importer.cpp). All errors leave with the file's name in front.
 #include "compiler/import/import.h"
 
 #include <google/protobuf/io/coded_stream.h>
@@ -51,8 +51,9 @@ ImportedModel import_file(const std::filesystem::path &path, const ImportOptions
   Importer importer(model, {&skeleton.data, file, &external}, options);
   imported.graph = importer.run();
   imported.hash = hash_of(*file, external);
-  imported.producer = printable(model.producer_name() + (model.producer_version().empty() ? "" : " ") +
-                                model.producer_version());
+  imported.producer =
+      printable(model.producer_name() + (model.producer_version().empty() ? "" : " ") +
+                model.producer_version());
   for (const auto &import : model.opset_import()) {
     if (is_standard_domain(import.domain())) {
       imported.opset = import.version();

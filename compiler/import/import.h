@@ -1,10 +1,10 @@
 // ONNX model file -> Graph.
 //
-// Reads the file (mapped; tensors become borrowed ranges of the mapping before Protobuf copies them), checks
-// it as hostile, inlines model-local functions, decomposes standard ops that have no direct form by their own
-// function bodies, carries shape computations as host values, and builds the graph in topological order.
-// Every mistake of the model is a ModelError: one line, or several joined by '\n' where all are reported at
-// once (unsupported ops).
+// Reads the file (mapped; tensors become borrowed ranges of the mapping before Protobuf copies
+// them), checks it as hostile, inlines model-local functions, decomposes standard ops that have no
+// direct form by their own function bodies, carries shape computations as host values, and builds
+// the graph in topological order. Every mistake of the model is a ModelError: one line, or several
+// joined by '\n' where all are reported at once (unsupported ops).
 #pragma once
 
 #include <cstdint>

@@ -1,16 +1,18 @@
 // Builds the graph, node by node in topological order.
 //
-// A *scope* maps the names of one graph to values. Model-local functions, the bodies that the ONNX library
-// gives for operators without a rule, and the branch of an If are all imported in place, into a scope of
-// their own over the same graph: nothing is inlined on the level of Protobuf, nothing is renamed.
-//   - A function's scope sees its formal inputs only; its attributes are those of the call, so an attribute
+// A *scope* maps the names of one graph to values. Model-local functions, the bodies that the ONNX
+// library gives for operators without a rule, and the branch of an If are all imported in place,
+// into a scope of their own over the same graph: nothing is inlined on the level of Protobuf,
+// nothing is renamed.
+//   - A function's scope sees its formal inputs only; its attributes are those of the call, so an
+//   attribute
 //     that refers to one of the caller's is resolved when a rule asks for it.
 //   - A nested graph's scope sees the enclosing one.
-// Each scope has its own opset imports: a body that is written for another opset than the model needs no
-// conversion.
+// Each scope has its own opset imports: a body that is written for another opset than the model
+// needs no conversion.
 //
-// Constants become nodes when the first node that is wanted reads them, and only nodes that the outputs
-// depend on are looked at.
+// Constants become nodes when the first node that is wanted reads them, and only nodes that the
+// outputs depend on are looked at.
 #include "compiler/import/importer.h"
 
 #include <onnx/defs/schema.h>
@@ -64,7 +66,8 @@ OnnxAttribute read_attribute(const AttributeProto &proto, const TensorSource &te
     case AttributeProto::STRINGS:
       return std::vector<std::string>(proto.strings().begin(), proto.strings().end());
     default:
-      throw_model_error("attribute '", printable(proto.name()), "' is of a kind that is not supported");
+      throw_model_error("attribute '", printable(proto.name()),
+                        "' is of a kind that is not supported");
   }
 }
 
@@ -72,7 +75,8 @@ std::string attribute_type_name(AttributeProto::AttributeType type) {
   return AttributeProto::AttributeType_Name(type);
 }
 
-// Number of inputs and outputs, names, types and presence of attributes, as the operator's schema has them.
+// Number of inputs and outputs, names, types and presence of attributes, as the operator's schema
+// has them.
 void check_against_schema(const onnx::NodeProto &node, const onnx::OpSchema &schema) {
   const auto check_count = [](const char *what, int count, int least, int most) {
     if (count < least || count > most) {
@@ -82,15 +86,16 @@ void check_against_schema(const onnx::NodeProto &node, const onnx::OpSchema &sch
       } else if (most != least) {
         expected += (most == least + 1 ? " or " : " to ") + std::to_string(most);
       }
-      throw_model_error("expected ", expected, " ", what, ", got ", count);
+      throw_model_error("expected ", expected, " ", what, expected == "1" ? "" : "s", ", got ",
+                        count);
     }
   };
   int inputs = node.input_size();
   while (inputs > 0 && node.input(inputs - 1).empty()) {
     --inputs;
   }
-  check_count("inputs", inputs, schema.min_input(), schema.max_input());
-  check_count("outputs", node.output_size(), schema.min_output(), schema.max_output());
+  check_count("input", inputs, schema.min_input(), schema.max_input());
+  check_count("output", node.output_size(), schema.min_output(), schema.max_output());
   std::set<std::string> given;
   for (const AttributeProto &attribute : node.attribute()) {
     const auto known = schema.attributes().find(attribute.name());
@@ -117,7 +122,8 @@ void check_against_schema(const onnx::NodeProto &node, const onnx::OpSchema &sch
 std::string without_ir_place(const std::string &message, const std::string &source) {
   const std::string place = "node '" + source + "' (";
   const size_t end = message.find("): ");
-  return message.rfind(place, 0) == 0 && end != std::string::npos ? message.substr(end + 3) : message;
+  return message.rfind(place, 0) == 0 && end != std::string::npos ? message.substr(end + 3)
+                                                                  : message;
 }
 
 onnx::TypeProto type_proto_of(const Value *value) {
@@ -151,9 +157,21 @@ const std::string &required_name(const std::string &name, const char *what) {
     throw_model_error(what, " has no name");
   }
   if (printable(name) != name) {
-    throw_model_error(what, " '", printable(name), "' has a name that is too long or cannot be printed");
+    throw_model_error(what, " '", printable(name),
+                      "' has a name that is too long or cannot be printed");
   }
   return name;
+}
+
+// The opset itself, older ones from new to old, newer ones from old to new.
+std::vector<int> nearest_first(std::vector<int> versions, int64_t opset) {
+  std::sort(versions.begin(), versions.end(), [opset](int a, int b) {
+    const bool a_newer = a > opset;
+    const bool b_newer = b > opset;
+    return a_newer != b_newer ? b_newer : a_newer ? a < b : a > b;
+  });
+  versions.insert(versions.begin(), static_cast<int>(opset));
+  return versions;
 }
 
 }  // namespace
@@ -175,8 +193,12 @@ std::string function_key(const onnx::NodeProto &call) {
   return call.domain() + '\0' + call.op_type() + '\0' + call.overload();
 }
 
-Importer::Importer(const onnx::ModelProto &model, TensorSource tensors, const ImportOptions &options)
-    : model_(model), tensors_(std::move(tensors)), options_(options), graph_(std::make_unique<Graph>()) {}
+Importer::Importer(const onnx::ModelProto &model, TensorSource tensors,
+                   const ImportOptions &options)
+    : model_(model),
+      tensors_(std::move(tensors)),
+      options_(options),
+      graph_(std::make_unique<Graph>()) {}
 
 std::unique_ptr<Graph> Importer::run() {
   opsets_ = opsets_of(model_.opset_import());
@@ -304,21 +326,24 @@ Value *Importer::value_of(Scope &scope, const std::string &name) {
   }
   if (binding->value == nullptr) {
     SYLVITE_CHECK(binding->constant != nullptr, name);
-    binding->value = graph_->add_constant(read_tensor(*binding->constant, *scope.tensors), printable(name));
+    binding->value =
+        graph_->add_constant(read_tensor(*binding->constant, *scope.tensors), printable(name));
   }
   return binding->value;
 }
 
 void Importer::define(Scope &scope, const std::string &name, Value *value) {
   if (!scope.names.emplace(name, Binding{value, nullptr}).second) {
-    throw_model_error("its output '", printable(name), "' is also the name of an input or initializer");
+    throw_model_error("its output '", printable(name),
+                      "' is also the name of an input or initializer");
   }
   if (value->name.empty()) {
     value->name = printable(name);
   }
 }
 
-void Importer::import_nodes(const Nodes &nodes, Scope &scope, const std::vector<std::string> &wanted) {
+void Importer::import_nodes(const Nodes &nodes, Scope &scope,
+                            const std::vector<std::string> &wanted) {
   const std::vector<int> order = topological_order(nodes, scope.prefix);
   std::set<std::string> needed(wanted.begin(), wanted.end());
   std::vector<int> live;
@@ -346,7 +371,8 @@ Importer::AttributeRef Importer::attribute(const onnx::NodeProto &node, const st
       return {&attribute, scope.tensors};
     }
     if (scope.arguments == nullptr) {
-      throw_model_error("attribute '", printable(name), "' refers to an attribute of a function, outside one");
+      throw_model_error("attribute '", printable(name),
+                        "' refers to an attribute of a function, outside one");
     }
     const auto found = scope.arguments->find(attribute.ref_attr_name());
     return found == scope.arguments->end() ? AttributeRef{} : found->second;
@@ -363,15 +389,17 @@ OnnxNode Importer::view_of(const onnx::NodeProto &node, const std::string &sourc
     inputs.pop_back();
   }
   const auto opset = scope.opsets->find("");
-  const auto lookup = [this, &node, &scope](const std::string &name) -> std::optional<OnnxAttribute> {
+  const auto lookup = [this, &node,
+                       &scope](const std::string &name) -> std::optional<OnnxAttribute> {
     const AttributeRef found = attribute(node, name, scope);
     if (found.proto == nullptr) {
       return {};
     }
     return read_attribute(*found.proto, *found.tensors);
   };
-  return OnnxNode(*graph_, node.op_type(), opset == scope.opsets->end() ? 0 : opset->second, {source},
-                  std::move(inputs), {node.output().begin(), node.output().end()}, lookup);
+  return OnnxNode(*graph_, node.op_type(), opset == scope.opsets->end() ? 0 : opset->second,
+                  {source}, std::move(inputs), {node.output().begin(), node.output().end()},
+                  lookup);
 }
 
 void Importer::import_node(const onnx::NodeProto &node, int index, Scope &scope) {
@@ -382,7 +410,8 @@ void Importer::import_node(const onnx::NodeProto &node, int index, Scope &scope)
   };
   try {
     if (++node_count_ > kMaxNodes) {
-      throw_model_error("the model grows beyond ", kMaxNodes, " nodes when its functions are inlined");
+      throw_model_error("the model grows beyond ", kMaxNodes,
+                        " nodes when its functions are inlined");
     }
     OnnxNode view = view_of(node, source, scope);
     const auto function = functions_.find(function_key(node));
@@ -399,7 +428,8 @@ void Importer::import_node(const onnx::NodeProto &node, int index, Scope &scope)
       }
       Value *const value = view.outputs()[i];
       if (value == nullptr) {
-        throw_model_error("its output ", i, " ('", printable(view.output_name(i)), "') is not supported");
+        throw_model_error("its output ", i, " ('", printable(view.output_name(i)),
+                          "') is not supported");
       }
       if (value->type.rank() > kMaxRank) {
         throw_model_error("its output has ", value->type.rank(), " dimensions; at most ", kMaxRank,
@@ -419,9 +449,10 @@ void Importer::import_node(const onnx::NodeProto &node, int index, Scope &scope)
 void Importer::import_if(const onnx::NodeProto &node, OnnxNode &view, Scope &scope) {
   const Value *const condition = view.input(0);
   if (!condition->host || condition->host->size() != 1 || !condition->host->front().is_constant()) {
-    throw_model_error("chooses its branch by '", condition->name,
-                      "', which is computed at run time; only conditions that follow from the sizes of "
-                      "the inputs are supported");
+    throw_model_error(
+        "chooses its branch by '", condition->name,
+        "', which is computed at run time; only conditions that follow from the sizes of "
+        "the inputs are supported");
   }
   const char *const name = condition->host->front().is(0) ? "else_branch" : "then_branch";
   const AttributeRef branch = attribute(node, name, scope);
@@ -430,7 +461,8 @@ void Importer::import_if(const onnx::NodeProto &node, OnnxNode &view, Scope &sco
   }
   const onnx::GraphProto &graph = branch.proto->g();
   if (graph.output_size() != node.output_size()) {
-    throw_model_error(name, " has ", graph.output_size(), " outputs, expected ", node.output_size());
+    throw_model_error(name, " has ", graph.output_size(), " outputs, expected ",
+                      node.output_size());
   }
   Scope inner;
   inner.outer = &scope;
@@ -483,41 +515,58 @@ void Importer::import_standard(const onnx::NodeProto &node, OnnxNode &view, Scop
   import_body(body, arguments, view, inner);
 }
 
-const onnx::FunctionProto &Importer::body_of(const onnx::NodeProto &node, const onnx::OpSchema &schema,
-                                             int64_t opset, const OnnxNode &view, const Scope &scope) {
-  if (const onnx::FunctionProto *const body = schema.GetFunction(static_cast<int>(opset))) {
-    return *body;
+// The node with attributes that refer to a caller's replaced by these: what bodies are built from.
+onnx::NodeProto Importer::resolved(const onnx::NodeProto &node, const Scope &scope) const {
+  onnx::NodeProto copy = node;
+  copy.clear_attribute();
+  for (const AttributeProto &attribute : node.attribute()) {
+    const AttributeRef found = this->attribute(node, attribute.name(), scope);
+    if (found.proto != nullptr) {
+      AttributeProto &added = *copy.add_attribute();
+      added = *found.proto;
+      added.set_name(attribute.name());
+    }
   }
-  if (schema.HasContextDependentFunction()) {
-    // The builder looks at the node itself: attributes that refer to a caller's are resolved in a copy.
-    onnx::NodeProto resolved = node;
-    resolved.clear_attribute();
-    for (const AttributeProto &attribute : node.attribute()) {
-      const AttributeRef found = this->attribute(node, attribute.name(), scope);
-      if (found.proto != nullptr) {
-        *resolved.add_attribute() = *found.proto;
-        resolved.mutable_attribute(resolved.attribute_size() - 1)->set_name(attribute.name());
+  return copy;
+}
+
+// A schema has bodies for some opsets, and the library refuses one whose operators have changed
+// since. Any of them will do here, because the body's scope has an opset of its own.
+const onnx::FunctionProto &Importer::body_of(const onnx::NodeProto &node,
+                                             const onnx::OpSchema &schema, int64_t opset,
+                                             const OnnxNode &view, const Scope &scope) {
+  if (schema.HasFunction()) {
+    for (const int version : nearest_first(schema.function_opset_versions(), opset)) {
+      if (const onnx::FunctionProto *const body = schema.GetFunction(version)) {
+        return *body;
       }
     }
+  }
+  if (schema.HasContextDependentFunction()) {
     std::vector<onnx::TypeProto> types;
     for (size_t i = 0; i < view.input_count(); ++i) {
       types.push_back(type_proto_of(view.input_or_null(i)));
     }
-    const onnx::FunctionBodyBuildContextImpl context(resolved, types);
-    onnx::FunctionProto &body = bodies_.emplace_back();
-    if (schema.BuildContextDependentFunction(context, body, static_cast<int>(opset))) {
-      return body;
+    const onnx::FunctionBodyBuildContextImpl context(resolved(node, scope), types);
+    for (const int version :
+         nearest_first(schema.context_dependent_function_opset_versions(), opset)) {
+      onnx::FunctionProto &body = bodies_.emplace_back();
+      if (schema.BuildContextDependentFunction(context, body, version)) {
+        return body;
+      }
     }
   }
   throw_model_error("is part of what it stands for in ONNX, but not supported");
 }
 
-void Importer::import_local_function(const onnx::NodeProto &node, const onnx::FunctionProto &function,
-                                     const std::string &source, OnnxNode &view, Scope &scope) {
+void Importer::import_local_function(const onnx::NodeProto &node,
+                                     const onnx::FunctionProto &function, const std::string &source,
+                                     OnnxNode &view, Scope &scope) {
   const std::string name = printable(function.name());
   const std::string key = function_key(function);
   if (std::find(calls_.begin(), calls_.end(), key) != calls_.end()) {
-    throw_model_error("the function '", name, "' calls itself; recursive functions are not supported");
+    throw_model_error("the function '", name,
+                      "' calls itself; recursive functions are not supported");
   }
   if (calls_.size() >= kMaxCallDepth) {
     throw_model_error("functions call each other more than ", kMaxCallDepth, " levels deep");
@@ -527,7 +576,8 @@ void Importer::import_local_function(const onnx::NodeProto &node, const onnx::Fu
     arguments[attribute.name()] = {&attribute, &tensors_};
   }
   for (const AttributeProto &attribute : node.attribute()) {
-    if (const AttributeRef given = this->attribute(node, attribute.name(), scope); given.proto != nullptr) {
+    if (const AttributeRef given = this->attribute(node, attribute.name(), scope);
+        given.proto != nullptr) {
       arguments[attribute.name()] = given;
     }
   }
@@ -549,8 +599,8 @@ void Importer::import_local_function(const onnx::NodeProto &node, const onnx::Fu
   calls_.pop_back();
 }
 
-void Importer::import_body(const onnx::FunctionProto &body, const Arguments &arguments, OnnxNode &view,
-                           Scope &body_scope) {
+void Importer::import_body(const onnx::FunctionProto &body, const Arguments &arguments,
+                           OnnxNode &view, Scope &body_scope) {
   if (view.input_count() > static_cast<size_t>(body.input_size()) ||
       view.output_count() > static_cast<size_t>(body.output_size())) {
     throw_model_error("expected at most ", body.input_size(), " inputs and ", body.output_size(),

@@ -33,8 +33,9 @@ std::string printable(const std::string &name);
 // The rule for an operator of the standard domain, or null.
 const OpRule *find_rule(const std::string &op_type);
 
-// The schema of a standard operator at an opset. Operators that are used before the opset that brought them
-// (onnxruntime's optimisers do so) or after they were withdrawn get their latest one. Null: no such operator.
+// The schema of a standard operator at an opset. Operators that are used before the opset that
+// brought them (onnxruntime's optimisers do so) or after they were withdrawn get their latest one.
+// Null: no such operator.
 const onnx::OpSchema *find_schema(const std::string &op_type, int64_t opset);
 
 // The standard domain has two names.
@@ -51,8 +52,8 @@ std::string function_key(const onnx::NodeProto &call);
 // The lines for all operators that cannot be imported; empty when there are none.
 std::string unsupported_operators(const onnx::ModelProto &model);
 
-// The nodes' indices such that each follows the nodes that it reads from, otherwise in the file's order.
-// Throws LocatedError (without the file's name) for a cycle or a name that is defined twice.
+// The nodes' indices such that each follows the nodes that it reads from, otherwise in the file's
+// order. Throws LocatedError (without the file's name) for a cycle or a name that is defined twice.
 std::vector<int> topological_order(const google::protobuf::RepeatedPtrField<onnx::NodeProto> &nodes,
                                    const std::string &prefix);
 
@@ -118,7 +119,9 @@ class Importer {
   const onnx::FunctionProto &body_of(const onnx::NodeProto &node, const onnx::OpSchema &schema,
                                      int64_t opset, const OnnxNode &view, const Scope &scope);
 
-  AttributeRef attribute(const onnx::NodeProto &node, const std::string &name, const Scope &scope) const;
+  onnx::NodeProto resolved(const onnx::NodeProto &node, const Scope &scope) const;
+  AttributeRef attribute(const onnx::NodeProto &node, const std::string &name,
+                         const Scope &scope) const;
   OnnxNode view_of(const onnx::NodeProto &node, const std::string &source, Scope &scope);
 
   const onnx::ModelProto &model_;
@@ -127,8 +130,8 @@ class Importer {
   const ImportOptions &options_;
   Opsets opsets_;
   std::map<std::string, const onnx::FunctionProto *> functions_;
-  std::vector<std::string> calls_;             // the functions that are being inlined
-  std::deque<onnx::FunctionProto> bodies_;     // built for nodes, read by lazy constants
+  std::vector<std::string> calls_;          // the functions that are being inlined
+  std::deque<onnx::FunctionProto> bodies_;  // built for nodes, read by lazy constants
   int64_t node_count_ = 0;
   std::unique_ptr<Graph> graph_;
 };

@@ -1,4 +1,5 @@
-// Operators that read or write positions which data decides. Indices may be negative in ONNX as in the IR.
+// Operators that read or write positions which data decides. Indices may be negative in ONNX as in
+// the IR.
 #include "compiler/import/onnx_node.h"
 
 namespace sylvite {
@@ -11,7 +12,8 @@ void gather(OnnxNode &node) {
 
 void gather_elements(OnnxNode &node) {
   const int64_t axis = node.axis(node.integer("axis", 0), node.input(0)->type.rank());
-  node.set_output(0, node.add(Op::GatherElements, {node.input(0), node.input(1)}, {{"axis", axis}}));
+  node.set_output(0,
+                  node.add(Op::GatherElements, {node.input(0), node.input(1)}, {{"axis", axis}}));
 }
 
 void gather_nd(OnnxNode &node) {
@@ -46,7 +48,8 @@ void top_k(OnnxNode &node) {
   const int64_t axis = node.axis(node.integer("axis", -1), x->type.rank());
   const Dim k = node.dim(1, "number of results");
   const Dim &size = x->type.shape[static_cast<size_t>(axis)];
-  if (k.is_constant() && (*k.constant() < 0 || (size.is_constant() && *k.constant() > *size.constant()))) {
+  if (k.is_constant() &&
+      (*k.constant() < 0 || (size.is_constant() && *k.constant() > *size.constant()))) {
     node.fail("asks for ", k.str(), " of the ", size.str(), " elements of axis ", axis);
   }
   node.assume_at_most(k, size, "asks for " + k.str() + " of " + size.str() + " elements");
@@ -61,16 +64,15 @@ void top_k(OnnxNode &node) {
 }
 
 constexpr OpRule kRules[] = {
-    {"Gather", 13, gather},
-    {"GatherElements", 13, gather_elements},
-    {"GatherND", 13, gather_nd},
-    {"ScatterElements", 18, scatter_elements},
-    {"ScatterND", 18, scatter_nd},
-    {"TopK", 24, top_k},
+    {"Gather", 13, gather},        {"GatherElements", 13, gather_elements},
+    {"GatherND", 13, gather_nd},   {"ScatterElements", 18, scatter_elements},
+    {"ScatterND", 18, scatter_nd}, {"TopK", 24, top_k},
 };
 
 }  // namespace
 
-std::span<const OpRule> lookup_rules() { return kRules; }
+std::span<const OpRule> lookup_rules() {
+  return kRules;
+}
 
 }  // namespace sylvite

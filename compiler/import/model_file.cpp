@@ -1,7 +1,8 @@
-// Maps files, and keeps external data inside the model's folder: a model from elsewhere must not be able to
-// copy /etc/shadow into the program that is compiled from it. A location may have no root and no "..", and
-// what it resolves to, symbolic links followed, must lie below the folder. What is then opened is the
-// resolved path, without following links again. Only regular files are mapped: opening a pipe would hang.
+// Maps files, and keeps external data inside the model's folder: a model from elsewhere must not be
+// able to copy /etc/shadow into the program that is compiled from it. A location may have no root
+// and no "..", and what it resolves to, symbolic links followed, must lie below the folder. What is
+// then opened is the resolved path, without following links again. Only regular files are mapped:
+// opening a pipe would hang.
 #include "compiler/import/model_file.h"
 
 #include <fcntl.h>
@@ -37,7 +38,7 @@ struct Descriptor {
 
 MappedFile::MappedFile(const std::filesystem::path &path) {
   const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)};
-  struct stat status {};
+  struct stat status{};
   if (file.fd < 0 || fstat(file.fd, &status) != 0) {
     fail_to_read(path, std::strerror(errno));
   }

@@ -1,4 +1,5 @@
-// Softmax and the norms. Statistics of half-precision inputs are computed in float, as stash_type says.
+// Softmax and the norms. Statistics of half-precision inputs are computed in float, as stash_type
+// says.
 #include <numeric>
 
 #include "compiler/import/element_types.h"
@@ -59,7 +60,8 @@ Value *in_full(OnnxNode &node, Value *weights, const Shape &shape) {
 }
 
 Value *layer_norm(OnnxNode &node, Value *x, int64_t axis, double epsilon, bool rms = false) {
-  return node.add(Op::LayerNorm, {x}, {{"axis", axis}, {"epsilon", epsilon}, {"rms", int64_t{rms}}});
+  return node.add(Op::LayerNorm, {x},
+                  {{"axis", axis}, {"epsilon", epsilon}, {"rms", int64_t{rms}}});
 }
 
 std::vector<int64_t> axes_from(int64_t axis, int64_t rank) {
@@ -163,8 +165,8 @@ void instance_normalization(OnnxNode &node) {
   Value *const x = node.input(0);
   require_channels(node, x);
   const int64_t rank = x->type.rank();
-  Value *const normal = rank == 2 ? node.add(Op::Sub, {x, x})
-                                  : layer_norm(node, x, 2, node.real("epsilon", 1e-5F));
+  Value *const normal =
+      rank == 2 ? node.add(Op::Sub, {x, x}) : layer_norm(node, x, 2, node.real("epsilon", 1e-5F));
   Value *const scaled = node.add(Op::Mul, {normal, per_channel(node, 1, rank)});
   node.set_output(0, node.add(Op::Add, {scaled, per_channel(node, 2, rank)}));
 }
@@ -190,7 +192,8 @@ void group_normalization(OnnxNode &node) {
     node.set_output(0, node.reshape(normal, shape));
     return;
   }
-  Value *const scaled = node.add(Op::Mul, {node.reshape(normal, shape), per_channel(node, 1, rank)});
+  Value *const scaled =
+      node.add(Op::Mul, {node.reshape(normal, shape), per_channel(node, 1, rank)});
   node.set_output(0, node.add(Op::Add, {scaled, per_channel(node, 2, rank)}));
 }
 
@@ -206,6 +209,8 @@ constexpr OpRule kRules[] = {
 
 }  // namespace
 
-std::span<const OpRule> normalisation_rules() { return kRules; }
+std::span<const OpRule> normalisation_rules() {
+  return kRules;
+}
 
 }  // namespace sylvite

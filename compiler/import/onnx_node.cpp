@@ -1,5 +1,5 @@
-// Reads a node's operands and attributes with the checks that every rule needs, and builds the small steps
-// that rules are made of.
+// Reads a node's operands and attributes with the checks that every rule needs, and builds the
+// small steps that rules are made of.
 #include "compiler/import/onnx_node.h"
 
 #include <algorithm>
@@ -12,8 +12,8 @@ namespace sylvite {
 namespace {
 
 const char *kind_name(const OnnxAttribute &attribute) {
-  constexpr const char *kNames[] = {"an integer", "a float",  "a string", "a tensor",
-                                    "integers",   "floats", "strings"};
+  constexpr const char *kNames[] = {"an integer", "a float", "a string", "a tensor",
+                                    "integers",   "floats",  "strings"};
   return kNames[attribute.index()];
 }
 
@@ -28,9 +28,9 @@ const T &typed(const OnnxNode &node, const std::string &name, const OnnxAttribut
 
 }  // namespace
 
-OnnxNode::OnnxNode(Graph &graph, std::string op_type, int64_t opset, std::vector<std::string> sources,
-                   std::vector<Value *> inputs, std::vector<std::string> output_names,
-                   AttributeLookup attributes)
+OnnxNode::OnnxNode(Graph &graph, std::string op_type, int64_t opset,
+                   std::vector<std::string> sources, std::vector<Value *> inputs,
+                   std::vector<std::string> output_names, AttributeLookup attributes)
     : graph_(graph),
       op_type_(std::move(op_type)),
       opset_(opset),
@@ -61,7 +61,8 @@ std::vector<Dim> OnnxNode::dims(size_t i, const char *role) const {
     return result;
   }
   fail("takes its ", role, " from '", value->name,
-       "', whose contents are computed at run time; only those that follow from the sizes of the inputs "
+       "', whose contents are computed at run time; only those that follow from the sizes of the "
+       "inputs "
        "are supported");
 }
 
@@ -119,7 +120,8 @@ std::string OnnxNode::text(const std::string &name, const std::string &fallback)
   return attribute ? typed<std::string>(*this, name, *attribute, "a string") : fallback;
 }
 
-std::vector<int64_t> OnnxNode::integers(const std::string &name, std::vector<int64_t> fallback) const {
+std::vector<int64_t> OnnxNode::integers(const std::string &name,
+                                        std::vector<int64_t> fallback) const {
   const auto attribute = attributes_(name);
   return attribute ? typed<std::vector<int64_t>>(*this, name, *attribute, "integers") : fallback;
 }
@@ -138,7 +140,9 @@ std::optional<Tensor> OnnxNode::tensor(const std::string &name) const {
   return typed<Tensor>(*this, name, *attribute, "a tensor");
 }
 
-DType OnnxNode::dtype(const std::string &name) const { return dtype_of_onnx(integer(name)); }
+DType OnnxNode::dtype(const std::string &name) const {
+  return dtype_of_onnx(integer(name));
+}
 
 int64_t OnnxNode::axis(int64_t value, int64_t rank) const {
   if (value < -rank || value >= rank) {
@@ -169,7 +173,9 @@ Value *OnnxNode::add(Op op, std::vector<Value *> inputs, Attributes attributes) 
   return add_node(op, std::move(inputs), std::move(attributes))->output();
 }
 
-Value *OnnxNode::constant(Tensor tensor) { return graph_.add_constant(std::move(tensor)); }
+Value *OnnxNode::constant(Tensor tensor) {
+  return graph_.add_constant(std::move(tensor));
+}
 
 Value *OnnxNode::scalar(DType dtype, double value) {
   Tensor tensor(dtype, {});
@@ -216,7 +222,8 @@ Value *OnnxNode::cast(Value *x, DType dtype) {
   return x->type.dtype == dtype ? x : add(Op::Cast, {x}, {{"to", dtype}});
 }
 
-Value *OnnxNode::reduce(const std::string &kind, Value *x, std::vector<int64_t> axes, bool keepdims) {
+Value *OnnxNode::reduce(const std::string &kind, Value *x, std::vector<int64_t> axes,
+                        bool keepdims) {
   std::sort(axes.begin(), axes.end());
   return add(Op::Reduce, {x}, {{"kind", kind}, {"axes", axes}, {"keepdims", int64_t{keepdims}}});
 }

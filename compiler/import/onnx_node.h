@@ -1,6 +1,6 @@
-// One ONNX node, as the rules that translate it see it (no ONNX header needed), and the steps that many
-// rules share. Everything that a rule finds wrong goes through fail(), which the importer completes with
-// the file, the node and its operator.
+// One ONNX node, as the rules that translate it see it (no ONNX header needed), and the steps that
+// many rules share. Everything that a rule finds wrong goes through fail(), which the importer
+// completes with the file, the node and its operator.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +32,8 @@ class OnnxNode {
   using AttributeLookup = std::function<std::optional<OnnxAttribute>(const std::string &)>;
 
   OnnxNode(Graph &graph, std::string op_type, int64_t opset, std::vector<std::string> sources,
-           std::vector<Value *> inputs, std::vector<std::string> output_names, AttributeLookup attributes);
+           std::vector<Value *> inputs, std::vector<std::string> output_names,
+           AttributeLookup attributes);
 
   const std::string &op_type() const { return op_type_; }
   int64_t opset() const { return opset_; }
@@ -42,8 +43,8 @@ class OnnxNode {
   bool has_input(size_t i) const { return i < inputs_.size() && inputs_[i] != nullptr; }
   Value *input(size_t i) const;
   Value *input_or_null(size_t i) const { return has_input(i) ? inputs_[i] : nullptr; }
-  // The elements of a small integer input as expressions; `role` ("shape") is for the message that says
-  // that it is only known at run time.
+  // The elements of a small integer input as expressions; `role` ("shape") is for the message that
+  // says that it is only known at run time.
   std::vector<Dim> dims(size_t i, const char *role) const;
   Dim dim(size_t i, const char *role) const;  // of one element
   std::vector<int64_t> numbers(size_t i, const char *role) const;
@@ -94,8 +95,9 @@ class OnnxNode {
   const SymbolTable &symbols() const { return graph_.symbol_table(); }
   bool proved_le(const Dim &a, const Dim &b) const { return prove_le(a, b, symbols()); }
   bool proved_equal(const Dim &a, const Dim &b) const { return prove_equal(a, b, symbols()); }
-  // Assumes that two sizes are equal: proves it, replaces a symbol in the whole graph (Dims held by the
-  // caller are then out of date) or has it checked once a run. `what` names the two in messages.
+  // Assumes that two sizes are equal: proves it, replaces a symbol in the whole graph (Dims held by
+  // the caller are then out of date) or has it checked once a run. `what` names the two in
+  // messages.
   void assume_equal(const Dim &left, const Dim &right, const std::string &what);
   // Has it checked once a run that a size is at most `most`, and remembers that of a symbol.
   void assume_at_most(const Dim &size, const Dim &most, const std::string &reason);
@@ -120,8 +122,8 @@ class OnnxNode {
   AttributeLookup attributes_;
 };
 
-// One line of the op table: the function translates every version of the operator from opset 11 up to the
-// one that came with opset `last_version`.
+// One line of the op table: the function translates every version of the operator from opset 11 up
+// to the one that came with opset `last_version`.
 struct OpRule {
   const char *name;
   int last_version;

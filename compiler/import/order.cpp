@@ -1,5 +1,5 @@
-// The order of a graph's nodes. ONNX wants files in topological order, but converters and hand-written
-// files often are not; sorting costs nothing and tells a cycle from a mere disorder.
+// The order of a graph's nodes. ONNX wants files in topological order, but converters and
+// hand-written files often are not; sorting costs nothing and tells a cycle from a mere disorder.
 #include <algorithm>
 #include <queue>
 
@@ -88,7 +88,8 @@ Edges find_edges(const Nodes &nodes, const std::string &prefix) {
 }
 
 // Walks from a node that waits to one that it waits for, until a node comes again.
-[[noreturn]] void fail_with_cycle(const Nodes &nodes, const Edges &edges, const std::string &prefix) {
+[[noreturn]] void fail_with_cycle(const Nodes &nodes, const Edges &edges,
+                                  const std::string &prefix) {
   const auto waits = [&](int i) { return edges.waiting[static_cast<size_t>(i)] > 0; };
   int at = 0;
   while (!waits(at)) {

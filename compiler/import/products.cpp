@@ -1,10 +1,11 @@
 // Matrix products: MatMul, Gemm, Einsum.
 //
-// An einsum is contracted pair by pair from the left. Of two operands, labels that both have and that are
-// still needed are batch dimensions, those that both have and nobody needs any more are contracted, the
-// others are rows (first operand) or columns (second). With transposes and reshapes that is one batched
-// matmul; without a contracted label it is a broadcast product. Labels are the letters' codes; the
-// dimensions of an ellipsis get negative labels, aligned at the right as in broadcasting.
+// An einsum is contracted pair by pair from the left. Of two operands, labels that both have and
+// that are still needed are batch dimensions, those that both have and nobody needs any more are
+// contracted, the others are rows (first operand) or columns (second). With transposes and reshapes
+// that is one batched matmul; without a contracted label it is a broadcast product. Labels are the
+// letters' codes; the dimensions of an ellipsis get negative labels, aligned at the right as in
+// broadcasting.
 #include <algorithm>
 #include <map>
 #include <set>
@@ -111,7 +112,8 @@ class Einsum {
         node_.fail("equation '", equation, "' has fewer terms than there are inputs");
       }
       const size_t comma = std::min(left.find(',', begin), left.size());
-      operands_.push_back({node_.input(i), labels_of(left.substr(begin, comma - begin), node_.input(i))});
+      operands_.push_back(
+          {node_.input(i), labels_of(left.substr(begin, comma - begin), node_.input(i))});
       begin = comma + 1;
     }
     if (begin <= left.size()) {
@@ -125,18 +127,20 @@ class Einsum {
         const auto has = [label](const Operand &o) { return holds(o.labels, label); };
         if (std::none_of(operands_.begin(), operands_.end(), has) ||
             std::count(output_.begin(), output_.end(), label) != 1) {
-          node_.fail("equation '", equation, "' has an output label that no input has, or has it twice");
+          node_.fail("equation '", equation,
+                     "' has an output label that no input has, or has it twice");
         }
       }
     }
   }
 
-  // The ellipsis of an operand stands for what its letters leave; that of the output (no operand) for the
-  // longest.
+  // The ellipsis of an operand stands for what its letters leave; that of the output (no operand)
+  // for the longest.
   Labels labels_of(const std::string &term, const Value *operand) {
     Labels labels;
     const size_t dots = term.find("...");
-    const auto letters = static_cast<int64_t>(dots == std::string::npos ? term.size() : term.size() - 3);
+    const auto letters =
+        static_cast<int64_t>(dots == std::string::npos ? term.size() : term.size() - 3);
     const int64_t rank = operand != nullptr ? operand->type.rank() : letters + ellipsis_rank_;
     if (dots == std::string::npos ? letters != rank && operand != nullptr : letters > rank) {
       node_.fail("term '", term, "' does not fit an input with ", rank, " dimensions");
@@ -151,7 +155,8 @@ class Einsum {
       } else if (std::isalpha(static_cast<unsigned char>(term[i])) != 0) {
         labels.push_back(term[i]);
       } else {
-        node_.fail("term '", term, "' has the character '", term[i], "', expected a letter or '...'");
+        node_.fail("term '", term, "' has the character '", term[i],
+                   "', expected a letter or '...'");
       }
     }
     return labels;
@@ -172,7 +177,8 @@ class Einsum {
     }
   }
 
-  // A label that occurs twice in one term: where its two positions are equal, summed over one of them.
+  // A label that occurs twice in one term: where its two positions are equal, summed over one of
+  // them.
   void take_diagonals(Operand &operand) {
     for (size_t second = 0; second < operand.labels.size(); ++second) {
       const auto found =
@@ -222,7 +228,10 @@ class Einsum {
   Operand contract(const Operand &a, const Operand &b, const std::set<int> &later) {
     Labels batch, contracted, rows, columns;
     for (const int label : a.labels) {
-      (!holds(b.labels, label) ? rows : later.count(label) != 0 ? batch : contracted).push_back(label);
+      (!holds(b.labels, label)   ? rows
+       : later.count(label) != 0 ? batch
+                                 : contracted)
+          .push_back(label);
     }
     for (const int label : b.labels) {
       if (!holds(a.labels, label)) {
@@ -236,7 +245,9 @@ class Einsum {
     Value *const left = arranged(a, joined(batch, rows, contracted)).value;
     Value *const right = arranged(b, joined(batch, contracted, columns)).value;
     const auto row_sizes = [&] { return sizes(left, shared, rows.size()); };
-    const auto column_sizes = [&] { return sizes(right, shared + contracted.size(), columns.size()); };
+    const auto column_sizes = [&] {
+      return sizes(right, shared + contracted.size(), columns.size());
+    };
     const Shape left_batch = sizes(left, 0, shared);
     const Shape right_batch = sizes(right, 0, shared);
     if (contracted.empty()) {
@@ -276,7 +287,9 @@ class Einsum {
   int64_t ellipsis_rank_ = 0;
 };
 
-void einsum(OnnxNode &node) { node.set_output(0, Einsum(node).run()); }
+void einsum(OnnxNode &node) {
+  node.set_output(0, Einsum(node).run());
+}
 
 constexpr OpRule kRules[] = {
     {"Einsum", 28, einsum},
@@ -286,6 +299,8 @@ constexpr OpRule kRules[] = {
 
 }  // namespace
 
-std::span<const OpRule> product_rules() { return kRules; }
+std::span<const OpRule> product_rules() {
+  return kRules;
+}
 
 }  // namespace sylvite

@@ -1,5 +1,5 @@
-// Reductions along axes. The axes were an attribute until opset 13 (ReduceSum) or 18 (the others) and are
-// an input since.
+// Reductions along axes. The axes were an attribute until opset 13 (ReduceSum) or 18 (the others)
+// and are an input since.
 #include <algorithm>
 #include <numeric>
 
@@ -27,8 +27,12 @@ Value *reduced(OnnxNode &node, const char *kind, Value *x, const std::vector<int
   return node.reduce(kind, x, axes, node.integer("keepdims", 1) != 0);
 }
 
-Value *itself(OnnxNode &, Value *x) { return x; }
-Value *square(OnnxNode &node, Value *x) { return node.add(Op::Mul, {x, x}); }
+Value *itself(OnnxNode &, Value *x) {
+  return x;
+}
+Value *square(OnnxNode &node, Value *x) {
+  return node.add(Op::Mul, {x, x});
+}
 template <Op op>
 Value *applied(OnnxNode &node, Value *x) {
   return node.add(op, {x});
@@ -131,6 +135,8 @@ constexpr OpRule kRules[] = {
 
 }  // namespace
 
-std::span<const OpRule> reduction_rules() { return kRules; }
+std::span<const OpRule> reduction_rules() {
+  return kRules;
+}
 
 }  // namespace sylvite

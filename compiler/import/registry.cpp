@@ -1,5 +1,5 @@
-// Which operators Sylvite knows: the families' rules, and whatever the ONNX library can write in terms of
-// those (function bodies).
+// Which operators Sylvite knows: the families' rules, and whatever the ONNX library can write in
+// terms of those (function bodies).
 #include <onnx/defs/schema.h>
 
 #include <algorithm>
@@ -15,10 +15,9 @@ using onnx::OpSchemaRegistry;
 const std::map<std::string, const OpRule *> &rules() {
   static const std::map<std::string, const OpRule *> by_name = [] {
     std::map<std::string, const OpRule *> result;
-    for (const auto &family :
-         {elementwise_rules(), activation_rules(), view_rules(), shape_rules(), lookup_rules(),
-          product_rules(), convolution_rules(), reduction_rules(), normalisation_rules(),
-          attention_rules()}) {
+    for (const auto &family : {elementwise_rules(), activation_rules(), view_rules(), shape_rules(),
+                               lookup_rules(), product_rules(), convolution_rules(),
+                               reduction_rules(), normalisation_rules(), attention_rules()}) {
       for (const OpRule &rule : family) {
         result[rule.name] = &rule;
       }
@@ -48,9 +47,7 @@ std::string why_unsupported(const onnx::NodeProto &node, int64_t opset) {
            " is newer than this Sylvite; export with opset " +
            std::to_string(schema->since_version() - 1) + " or lower";
   }
-  return rule != nullptr || has_body(*schema)
-             ? ""
-             : "not supported; export the model without it";
+  return rule != nullptr || has_body(*schema) ? "" : "not supported; export the model without it";
 }
 
 struct Unsupported {
@@ -130,9 +127,8 @@ class Survey {
     for (size_t i = 0; i < names.size() && i < kShown; ++i) {
       text += (i == 0 ? "'" : ", '") + names[i] + "'";
     }
-    return names.size() > kShown
-               ? text + " and " + std::to_string(names.size() - kShown) + " more"
-               : text;
+    return names.size() > kShown ? text + " and " + std::to_string(names.size() - kShown) + " more"
+                                 : text;
   }
 
   const onnx::ModelProto &model_;
@@ -191,10 +187,13 @@ const OpRule *find_rule(const std::string &op_type) {
   return found == rules().end() ? nullptr : found->second;
 }
 
-bool is_standard_domain(const std::string &domain) { return domain.empty() || domain == "ai.onnx"; }
+bool is_standard_domain(const std::string &domain) {
+  return domain.empty() || domain == "ai.onnx";
+}
 
 int64_t newest_opset() {
-  static const int64_t newest = OpSchemaRegistry::DomainToVersionRange::Instance().Map().at("").second;
+  static const int64_t newest =
+      OpSchemaRegistry::DomainToVersionRange::Instance().Map().at("").second;
   return newest;
 }
 
@@ -206,7 +205,9 @@ const OpSchema *find_schema(const std::string &op_type, int64_t opset) {
   return OpSchemaRegistry::Schema(op_type, static_cast<int>(newest_opset()), "");
 }
 
-std::string unsupported_operators(const onnx::ModelProto &model) { return Survey(model).run(); }
+std::string unsupported_operators(const onnx::ModelProto &model) {
+  return Survey(model).run();
+}
 
 std::vector<SupportedOp> supported_ops() {
   std::map<std::string, SupportedOp> ops;

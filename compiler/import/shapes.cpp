@@ -29,12 +29,14 @@ void constant(OnnxNode &node) {
   } else if (node.has("value_float")) {
     node.set_output(0, node.scalar(DType::F32, node.real("value_float")));
   } else if (node.has("value_int")) {
-    node.set_output(0, node.constant(Tensor::of<int64_t>(DType::I64, {}, {node.integer("value_int")})));
+    node.set_output(
+        0, node.constant(Tensor::of<int64_t>(DType::I64, {}, {node.integer("value_int")})));
   } else if (node.has("value_ints")) {
     node.set_output(0, node.integers_constant(node.integers("value_ints")));
   } else if (node.has("value_floats")) {
     const std::vector<double> values = node.reals("value_floats");
-    node.set_output(0, node.constant(Tensor::of(DType::F32, {static_cast<int64_t>(values.size())}, values)));
+    node.set_output(
+        0, node.constant(Tensor::of(DType::F32, {static_cast<int64_t>(values.size())}, values)));
   } else {
     node.fail("holds neither a tensor nor numbers; sparse and string constants are not supported");
   }
@@ -161,12 +163,14 @@ void eye_like(OnnxNode &node) {
   }
   Positions at = positions(node, x->type.shape);
   const int64_t k = node.integer("k", 0);
-  at.row = k == 0 ? at.row : node.add(Op::Add, {at.row, node.scalar(DType::I64, static_cast<double>(k))});
+  at.row = k == 0 ? at.row
+                  : node.add(Op::Add, {at.row, node.scalar(DType::I64, static_cast<double>(k))});
   const DType type = node.has("dtype") ? node.dtype("dtype") : x->type.dtype;
   node.set_output(0, node.cast(node.add(Op::Equal, {at.row, at.column}), type));
 }
 
-// one_hot(i, depth, [off, on])  =>  where(i == [0, depth), on, off); indices count from the end when negative
+// one_hot(i, depth, [off, on])  =>  where(i == [0, depth), on, off); indices count from the end
+// when negative
 void one_hot(OnnxNode &node) {
   Value *indices = node.input(0);
   const std::optional<Dim> whole = whole_number(node.input(1));
@@ -192,18 +196,16 @@ void one_hot(OnnxNode &node) {
 }
 
 constexpr OpRule kRules[] = {
-    {"Constant", 25, constant},
-    {"ConstantOfShape", 25, constant_of_shape},
-    {"EyeLike", 22, eye_like},
-    {"OneHot", 28, one_hot},
-    {"Range", 27, range},
-    {"Shape", 25, shape},
-    {"Size", 25, size},
-    {"Trilu", 14, trilu},
+    {"Constant", 25, constant}, {"ConstantOfShape", 25, constant_of_shape},
+    {"EyeLike", 22, eye_like},  {"OneHot", 28, one_hot},
+    {"Range", 27, range},       {"Shape", 25, shape},
+    {"Size", 25, size},         {"Trilu", 14, trilu},
 };
 
 }  // namespace
 
-std::span<const OpRule> shape_rules() { return kRules; }
+std::span<const OpRule> shape_rules() {
+  return kRules;
+}
 
 }  // namespace sylvite

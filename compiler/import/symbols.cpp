@@ -1,9 +1,10 @@
-// Dimension names of ONNX are free text: "batch", "unk__12", "batch size", "past_length + length". Plain
-// names become symbols; text that reads as an expression over plain names becomes that expression; anything
-// else becomes a symbol with a similar name. Dimensions without a name are called after input and axis.
+// Dimension names of ONNX are free text: "batch", "unk__12", "batch size", "past_length + length".
+// Plain names become symbols; text that reads as an expression over plain names becomes that
+// expression; anything else becomes a symbol with a similar name. Dimensions without a name are
+// called after input and axis.
 //
-// A size that an input's dimension names is at least 1: exporters mean so, and many rules are only provable
-// with it.
+// A size that an input's dimension names is at least 1: exporters mean so, and many rules are only
+// provable with it.
 #include "compiler/import/symbols.h"
 
 #include <algorithm>
@@ -19,7 +20,9 @@ namespace {
 
 constexpr size_t kMaxExpression = 200;
 
-bool is_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; }
+bool is_word(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
+}
 
 bool is_plain(const std::string &name) {
   return !name.empty() && std::isdigit(static_cast<unsigned char>(name[0])) == 0 &&
@@ -33,7 +36,8 @@ std::string as_symbol_name(const std::string &text) {
   if (name.empty() || std::isdigit(static_cast<unsigned char>(name[0])) != 0) {
     name = "size_" + name;
   }
-  for (const char *reserved : {"min", "max", "floor_div", "inf", "in", "graph", "symbol", "guard", "return"}) {
+  for (const char *reserved :
+       {"min", "max", "floor_div", "inf", "in", "graph", "symbol", "guard", "return"}) {
     if (name == reserved) {
       return name + "_size";
     }
@@ -43,7 +47,8 @@ std::string as_symbol_name(const std::string &text) {
 
 }  // namespace
 
-InputSymbols::InputSymbols(const onnx::GraphProto &graph, const std::map<std::string, int64_t> &fixed)
+InputSymbols::InputSymbols(const onnx::GraphProto &graph,
+                           const std::map<std::string, int64_t> &fixed)
     : fixed_(fixed) {
   for (const auto &[name, size] : fixed_) {
     if (size < 0) {
@@ -93,8 +98,8 @@ Dim InputSymbols::dim_of(const onnx::ValueInfoProto &input, int axis) {
   const auto &dim = input.type().tensor_type().shape().dim(axis);
   const std::string place = input.name() + ":" + std::to_string(axis);
   if (dim.has_dim_value() && dim.dim_value() < -1) {
-    throw_model_error("input '", input.name(), "' has the negative size ", dim.dim_value(), " on axis ",
-                      axis);
+    throw_model_error("input '", input.name(), "' has the negative size ", dim.dim_value(),
+                      " on axis ", axis);
   }
   if (dim.has_dim_value() && dim.dim_value() >= 0) {
     return dim.dim_value();
@@ -113,6 +118,9 @@ Dim InputSymbols::dim_of(const onnx::ValueInfoProto &input, int axis) {
   }
   try {
     const Dim expression = parse_dim(name);
+    if (expression.is_constant()) {
+      return symbol(name);
+    }
     std::map<std::string, Dim> replacements;
     for (const std::string &part : symbols_of(expression)) {
       if (symbols_.count(part) == 0) {
@@ -128,7 +136,8 @@ Dim InputSymbols::dim_of(const onnx::ValueInfoProto &input, int axis) {
 
 TensorType InputSymbols::type_of(const onnx::ValueInfoProto &input) {
   if (!input.type().has_tensor_type()) {
-    throw_model_error("input '", input.name(), "' is not a tensor; sequences, maps and optionals are not supported");
+    throw_model_error("input '", input.name(),
+                      "' is not a tensor; sequences, maps and optionals are not supported");
   }
   const auto &tensor = input.type().tensor_type();
   if (!tensor.has_shape()) {

@@ -29,8 +29,8 @@ class InputSymbols {
   const std::string &symbol_name(const std::string &dimension);
 
   std::map<std::string, int64_t> fixed_;
-  std::map<std::string, bool> used_;             // which of them were
-  std::map<std::string, std::string> symbols_;   // dimension name -> symbol
+  std::map<std::string, bool> used_;            // which of them were
+  std::map<std::string, std::string> symbols_;  // dimension name -> symbol
   std::map<std::string, int> next_number_;      // of symbols with the same base
   std::map<std::string, bool> taken_;           // symbols in use, and whether their size is fixed
 };

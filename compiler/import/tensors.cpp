@@ -1,6 +1,6 @@
-// Tensors of a model file are read lazily, when a node needs them, and borrow the mapping: the weights of a
-// model pass through the compiler without a copy. Nothing that the file says of a tensor is believed before
-// it agrees with the bytes that are there.
+// Tensors of a model file are read lazily, when a node needs them, and borrow the mapping: the
+// weights of a model pass through the compiler without a copy. Nothing that the file says of a
+// tensor is believed before it agrees with the bytes that are there.
 #include "compiler/import/tensors.h"
 
 #include <charconv>
@@ -19,12 +19,12 @@ struct ElementType {
   DType dtype;
 };
 constexpr ElementType kElementTypes[] = {
-    {TensorProto::FLOAT, DType::F32},     {TensorProto::DOUBLE, DType::F64},
-    {TensorProto::FLOAT16, DType::F16},   {TensorProto::BFLOAT16, DType::BF16},
-    {TensorProto::INT8, DType::I8},       {TensorProto::UINT8, DType::U8},
-    {TensorProto::INT16, DType::I16},     {TensorProto::UINT16, DType::U16},
-    {TensorProto::INT32, DType::I32},     {TensorProto::UINT32, DType::U32},
-    {TensorProto::INT64, DType::I64},     {TensorProto::UINT64, DType::U64},
+    {TensorProto::FLOAT, DType::F32},   {TensorProto::DOUBLE, DType::F64},
+    {TensorProto::FLOAT16, DType::F16}, {TensorProto::BFLOAT16, DType::BF16},
+    {TensorProto::INT8, DType::I8},     {TensorProto::UINT8, DType::U8},
+    {TensorProto::INT16, DType::I16},   {TensorProto::UINT16, DType::U16},
+    {TensorProto::INT32, DType::I32},   {TensorProto::UINT32, DType::U32},
+    {TensorProto::INT64, DType::I64},   {TensorProto::UINT64, DType::U64},
     {TensorProto::BOOL, DType::Bool},
 };
 
@@ -71,7 +71,8 @@ int64_t count_of(const std::vector<int64_t> &shape) {
   return count;
 }
 
-uint64_t external_number(const TensorProto &proto, const std::string &key, const std::string &text) {
+uint64_t external_number(const TensorProto &proto, const std::string &key,
+                         const std::string &text) {
   uint64_t value = 0;
   const char *const end = text.data() + text.size();
   const auto result = std::from_chars(text.data(), end, value);
@@ -106,14 +107,16 @@ Tensor read_external(const TensorProto &proto, DType dtype, std::vector<int64_t>
   }
   const uint64_t wanted = static_cast<uint64_t>(count_of(shape) * size_of(dtype));
   if (length && *length != wanted) {
-    fail(proto, "needs ", wanted, " bytes for ", shape.size(), " dimensions of ", name_of(dtype),
-         ", but its external data is ", *length, " bytes long");
+    fail(proto, "needs ", wanted,
+         " bytes for its shape and element type, but its external data has ", *length);
   }
   const uint64_t size = file->bytes().size();
   if (offset > size || wanted > size - offset) {
-    fail(proto, "needs ", wanted, " bytes at offset ", offset, " of '", location, "', which has ", size);
+    fail(proto, "needs ", wanted, " bytes at offset ", offset, " of '", location, "', which has ",
+         size);
   }
-  const auto bytes = file->bytes().subspan(static_cast<size_t>(offset), static_cast<size_t>(wanted));
+  const auto bytes =
+      file->bytes().subspan(static_cast<size_t>(offset), static_cast<size_t>(wanted));
   return Tensor(dtype, std::move(shape), bytes, file);
 }
 
@@ -130,7 +133,8 @@ Tensor read_raw(const TensorProto &proto, DType dtype, std::vector<int64_t> shap
   }
   const size_t wanted = static_cast<size_t>(count_of(shape) * size_of(dtype));
   if (bytes.size() != wanted) {
-    fail(proto, "needs ", wanted, " bytes for its shape and element type, but holds ", bytes.size());
+    fail(proto, "needs ", wanted, " bytes for its shape and element type, but holds ",
+         bytes.size());
   }
   if (source.data != nullptr) {
     return Tensor(dtype, std::move(shape), bytes, source.owner);
@@ -153,8 +157,8 @@ void set_from_int32(Tensor &tensor, int64_t i, int32_t value) {
 }
 
 template <typename Values, typename Set>
-Tensor read_list(const TensorProto &proto, DType dtype, std::vector<int64_t> shape, const Values &values,
-                 Set set) {
+Tensor read_list(const TensorProto &proto, DType dtype, std::vector<int64_t> shape,
+                 const Values &values, Set set) {
   if (values.size() != count_of(shape)) {
     fail(proto, "needs ", count_of(shape), " elements for its shape, but holds ", values.size());
   }

@@ -17,15 +17,15 @@ namespace sylvite {
 
 // Where tensors find the bytes that the skeleton left out.
 struct TensorSource {
-  // What raw_data indexes (see wire.h); null for tensors that never came from a file, whose raw_data is
-  // the data (function bodies of the ONNX library).
+  // What raw_data indexes (see wire.h); null for tensors that never came from a file, whose
+  // raw_data is the data (function bodies of the ONNX library).
   const std::vector<std::span<const std::byte>> *data = nullptr;
   std::shared_ptr<const void> owner;  // keeps `data`'s mapping alive
   ExternalData *external = nullptr;
 };
 
-// Checks shape, element type and size against the bytes that are there. Throws ModelError that names the
-// tensor, without the file's name.
+// Checks shape, element type and size against the bytes that are there. Throws ModelError that
+// names the tensor, without the file's name.
 Tensor read_tensor(const onnx::TensorProto &proto, const TensorSource &source);
 
 }  // namespace sylvite

@@ -1,5 +1,5 @@
-// Operators that move elements and compute none. Targets, starts and repeats are read off host values, so
-// that what ONNX spends a dozen nodes on ends as dims in an attribute.
+// Operators that move elements and compute none. Targets, starts and repeats are read off host
+// values, so that what ONNX spends a dozen nodes on ends as dims in an attribute.
 #include <algorithm>
 #include <limits>
 
@@ -11,7 +11,9 @@ namespace {
 // Exporters write "to the end" as INT64_MAX or INT32_MAX.
 constexpr int64_t kEndOfAxis = std::numeric_limits<int32_t>::max();
 
-Dim product(const std::vector<Dim> &dims) { return element_count(dims); }
+Dim product(const std::vector<Dim> &dims) {
+  return element_count(dims);
+}
 
 Dim known_product(const Shape &shape) {
   Dim known = 1;
@@ -21,8 +23,8 @@ Dim known_product(const Shape &shape) {
   return known;
 }
 
-// Reshaping [batch, n, 64] to [2, -1, 8, 8] is an exporter that froze the batch: assumes that it is 2, as
-// far as the axes in front of the -1 tell.
+// Reshaping [batch, n, 64] to [2, -1, 8, 8] is an exporter that froze the batch: assumes that it is
+// 2, as far as the axes in front of the -1 tell.
 void assume_frozen_sizes(OnnxNode &node, const Value *x, const Shape &shape) {
   for (size_t i = 0; i < shape.size() && i < x->type.shape.size() && !shape[i].is(-1); ++i) {
     if (shape[i].is_constant() && !shape[i].is(0) && x->type.shape[i].as_symbol()) {
@@ -206,10 +208,12 @@ Dim not_negative(const OnnxNode &node, const Dim &size) {
   return node.proved_le(0, size) ? size : max(size, 0);
 }
 
-AxisSlice forward_slice(OnnxNode &node, const Dim &size, const Dim &start, const Dim &end, int64_t step) {
+AxisSlice forward_slice(OnnxNode &node, const Dim &size, const Dim &start, const Dim &end,
+                        int64_t step) {
   const bool to_end = end.is_constant() && *end.constant() >= kEndOfAxis;
   const bool beyond = start.is_constant() && *start.constant() >= kEndOfAxis;
-  const Dim first = beyond ? size : clamped(node, from_front(node, start, size, "starts at"), 0, size);
+  const Dim first =
+      beyond ? size : clamped(node, from_front(node, start, size, "starts at"), 0, size);
   Dim last = size;
   if (!to_end) {
     last = from_front(node, end, size, "ends at");
@@ -224,7 +228,8 @@ AxisSlice forward_slice(OnnxNode &node, const Dim &size, const Dim &start, const
   return {first, not_negative(node, ceil_div(last - first, step))};
 }
 
-AxisSlice backward_slice(OnnxNode &node, const Dim &size, const Dim &start, const Dim &end, int64_t step) {
+AxisSlice backward_slice(OnnxNode &node, const Dim &size, const Dim &start, const Dim &end,
+                         int64_t step) {
   const bool from_end = start.is_constant() && *start.constant() >= kEndOfAxis;
   const Dim first =
       from_end ? size - 1 : clamped(node, from_front(node, start, size, "starts at"), 0, size - 1);
@@ -263,7 +268,8 @@ void slice(OnnxNode &node) {
       node.fail("has a step of 0");
     }
     const auto one_axis = given_steps[i] > 0 ? forward_slice : backward_slice;
-    const AxisSlice part = one_axis(node, x->type.shape[axis], given_starts[i], given_ends[i], given_steps[i]);
+    const AxisSlice part =
+        one_axis(node, x->type.shape[axis], given_starts[i], given_ends[i], given_steps[i]);
     starts[axis] = part.start;
     sizes[axis] = part.size;
     steps[axis] = given_steps[i];
@@ -285,7 +291,8 @@ std::vector<Dim> split_sizes(OnnxNode &node, const Dim &size) {
   }
   const auto count = static_cast<int64_t>(node.output_count());
   if (node.integer("num_outputs", count) != count) {
-    node.fail("num_outputs is ", node.integer("num_outputs"), ", but there are ", count, " outputs");
+    node.fail("num_outputs is ", node.integer("num_outputs"), ", but there are ", count,
+              " outputs");
   }
   const Dim part = ceil_div(size, count);
   std::vector<Dim> sizes(static_cast<size_t>(count), part);
@@ -309,7 +316,8 @@ void split(OnnxNode &node) {
     total += part;
   }
   if (total.is_constant() && size.is_constant() && total != size) {
-    node.fail("splits axis ", axis, " of size ", size.str(), " into parts of ", total.str(), " in all");
+    node.fail("splits axis ", axis, " of size ", size.str(), " into parts of ", total.str(),
+              " in all");
   }
   node.assume_equal(size, total, "axis " + std::to_string(axis) + " and the sum of its parts");
   Dim start = 0;
@@ -419,7 +427,8 @@ Value *wrapped(OnnxNode &node, Value *x, const Padding &padding) {
     const Dim size = x->type.shape[i];
     std::vector<Value *> parts;
     if (!before.is(0)) {
-      node.assume_at_most(before, size, "wraps " + before.str() + " of " + size.str() + " elements");
+      node.assume_at_most(before, size,
+                          "wraps " + before.str() + " of " + size.str() + " elements");
       parts.push_back(node.slice(x, axis, size - before, before));
     }
     parts.push_back(x);
@@ -453,8 +462,9 @@ void pad(OnnxNode &node) {
   if (mode == "constant") {
     inputs.push_back(node.has_input(2) ? node.reshape(node.input(2), {}) : node.like(x, 0));
   }
-  node.set_output(0, node.add(Op::Pad, inputs,
-                              {{"before", padding.before}, {"after", padding.after}, {"mode", mode}}));
+  node.set_output(0,
+                  node.add(Op::Pad, inputs,
+                           {{"before", padding.before}, {"after", padding.after}, {"mode", mode}}));
 }
 
 struct Blocks {
@@ -495,9 +505,11 @@ void space_to_depth(OnnxNode &node) {
   const Blocks b = blocks_of(node);
   const Dim height = divided(node, b.height, b.size);
   const Dim width = divided(node, b.width, b.size);
-  Value *const apart = node.reshape(node.input(0), {b.batch, b.channels, height, b.size, width, b.size});
+  Value *const apart =
+      node.reshape(node.input(0), {b.batch, b.channels, height, b.size, width, b.size});
   Value *const moved = node.transpose(apart, {0, 3, 5, 1, 2, 4});
-  node.set_output(0, node.reshape(moved, {b.batch, b.channels * Dim(b.size * b.size), height, width}));
+  node.set_output(0,
+                  node.reshape(moved, {b.batch, b.channels * Dim(b.size * b.size), height, width}));
 }
 
 constexpr OpRule kRules[] = {
@@ -518,6 +530,8 @@ constexpr OpRule kRules[] = {
 
 }  // namespace
 
-std::span<const OpRule> view_rules() { return kRules; }
+std::span<const OpRule> view_rules() {
+  return kRules;
+}
 
 }  // namespace sylvite

@@ -1,15 +1,15 @@
 // Bounds a model file before Protobuf allocates anything for it, and takes the tensors' bytes out.
 //
-// Protobuf copies every field. For weights of gigabytes that is memory and time for nothing, because the
-// file is mapped anyway; for a hostile file it is an attack: two bytes announce a message of two hundred.
-// So the file is walked once by hand. The walk knows which fields of ONNX are messages (kFields), checks
-// every length against what encloses it, counts, and writes a *skeleton*: the same model in which the
-// tensors' raw_data (and packed float_data and double_data, which have the same layout) are replaced by
-// the index of a range of the mapping. Documentation, metadata, value_info and training graphs, which the
-// importer does not read, are left out.
+// Protobuf copies every field. For weights of gigabytes that is memory and time for nothing,
+// because the file is mapped anyway; for a hostile file it is an attack: two bytes announce a
+// message of two hundred. So the file is walked once by hand. The walk knows which fields of ONNX
+// are messages (kFields), checks every length against what encloses it, counts, and writes a
+// *skeleton*: the same model in which the tensors' raw_data (and packed float_data and double_data,
+// which have the same layout) are replaced by the index of a range of the mapping. Documentation,
+// metadata, value_info and training graphs, which the importer does not read, are left out.
 //
-// Enclosing messages shrink, so their lengths are written as padded five-byte numbers and filled in when
-// the message ends: the skeleton is written in one go.
+// Enclosing messages shrink, so their lengths are written as padded five-byte numbers and filled in
+// when the message ends: the skeleton is written in one go.
 #include "compiler/import/wire.h"
 
 #include <cstring>
@@ -21,7 +21,8 @@
 namespace sylvite {
 namespace {
 
-// Enough for models of a hundred thousand nodes; keeps Protobuf's share of memory below half a gigabyte.
+// Enough for models of a hundred thousand nodes; keeps Protobuf's share of memory below half a
+// gigabyte.
 constexpr size_t kMaxSkeletonBytes = size_t{64} << 20;
 constexpr size_t kMaxMessages = 1'500'000;
 constexpr size_t kMaxFields = 8'000'000;
@@ -87,13 +88,13 @@ constexpr FieldRule kFields[] = {
     {Message::Attribute, 15, Message::Type},
     {Message::Attribute, 22, Message::SparseTensor},
     {Message::Attribute, 23, Message::SparseTensor},
-    {Message::Tensor, 3, Message::Leaf},         // segment
-    {Message::Tensor, 4, Message::PackedRange},  // float_data
-    {Message::Tensor, 9, Message::Range},        // raw_data
+    {Message::Tensor, 3, Message::Leaf},          // segment
+    {Message::Tensor, 4, Message::PackedRange},   // float_data
+    {Message::Tensor, 9, Message::Range},         // raw_data
     {Message::Tensor, 10, Message::PackedRange},  // double_data
-    {Message::Tensor, 12, Message::Drop},        // doc_string
-    {Message::Tensor, 13, Message::Leaf},        // external_data
-    {Message::Tensor, 16, Message::Drop},        // metadata_props
+    {Message::Tensor, 12, Message::Drop},         // doc_string
+    {Message::Tensor, 13, Message::Leaf},         // external_data
+    {Message::Tensor, 16, Message::Drop},         // metadata_props
     {Message::SparseTensor, 1, Message::Tensor},
     {Message::SparseTensor, 2, Message::Tensor},
     {Message::ValueInfo, 2, Message::Type},
@@ -201,7 +202,8 @@ class Walker {
     has_graph_ = has_graph_ || kind == Message::Graph;
     if (kind == Message::Drop) {
       position_ = body_end;
-    } else if (kind == Message::Range || (kind == Message::PackedRange && length >= kMinPackedRange)) {
+    } else if (kind == Message::Range ||
+               (kind == Message::PackedRange && length >= kMinPackedRange)) {
       put_range(file_.subspan(body, body_end - body));
       position_ = body_end;
     } else if (kind == Message::None || kind == Message::PackedRange) {
@@ -303,6 +305,8 @@ class Walker {
 
 }  // namespace
 
-ModelSkeleton read_skeleton(std::span<const std::byte> file) { return Walker(file).run(); }
+ModelSkeleton read_skeleton(std::span<const std::byte> file) {
+  return Walker(file).run();
+}
 
 }  // namespace sylvite

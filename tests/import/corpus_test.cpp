@@ -1,5 +1,6 @@
-// Real exports: every encoder and vision model of tests/models (and, with SYLVITE_CORPUS, of that folder)
-// imports, satisfies the verifier, and gives the exporter's own results in the reference evaluator.
+// Real exports: every encoder and vision model of tests/models (and, with SYLVITE_CORPUS, of that
+// folder) imports, satisfies the verifier, and gives the exporter's own results in the reference
+// evaluator.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -28,7 +29,8 @@ std::map<std::string, Tensor> read_tensors(const fs::path &file) {
   EXPECT_TRUE(read.ok()) << read.error().message;
   std::map<std::string, Tensor> tensors;
   for (const HostTensor &host : read.value()) {
-    Tensor tensor(static_cast<DType>(host.dtype), host.dims);  // both enumerations are in the same order
+    Tensor tensor(static_cast<DType>(host.dtype),
+                  host.dims);  // both enumerations are in the same order
     if (!host.bytes.empty()) {
       std::memcpy(tensor.mutable_bytes(), host.bytes.data(), host.bytes.size());
     }

@@ -1,0 +1,488 @@
+// Wrong and hostile model files: each gives one line that names the place and the mistake, quickly
+// and in little memory, and never a crash.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <ctime>
+#include <fstream>
+#include <random>
+#include <sstream>
+
+#include "compiler/ir/error.h"
+#include "tests/import/onnx_text.h"
+
+namespace sylvite::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+std::string relu_bytes() {
+  return graph("(float[n, 3] x) => (float[n, 3] y) { y = Relu(x) }").SerializeAsString();
+}
+
+// ---- the file ----
+
+TEST(ImportErrors, MissingFile) {
+  EXPECT_EQ(error_of_file("/nonexistent/model.onnx"),
+            "cannot read '/nonexistent/model.onnx': No such file or directory");
+}
+
+TEST(ImportErrors, Folder) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(error_of_file(folder.path()),
+            "cannot read '" + folder.path().string() + "': it is a folder");
+}
+
+TEST(ImportErrors, PipeDoesNotHang) {
+  const TemporaryFolder folder;
+  const auto pipe = folder.path() / "model.onnx";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_EQ(error_of_file(pipe), "cannot read '" + pipe.string() + "': it is not a regular file");
+}
+
+TEST(ImportErrors, NotAModel) {
+  EXPECT_EQ(error_of_bytes(""), "the file is empty");
+  EXPECT_EQ(error_of_bytes("this is text"), "not an ONNX model: byte 0 starts no field of one");
+  EXPECT_EQ(error_of_bytes("\x89PNG\r\n\x1a\n"),
+            "not an ONNX model: byte 0 starts no field of one");
+  EXPECT_EQ(error_of_bytes(std::string("\x08\x08", 2)), "not an ONNX model: it holds no graph");
+}
+
+TEST(ImportErrors, Truncated) {
+  const std::string bytes = relu_bytes();
+  EXPECT_THAT(error_of_bytes(bytes.substr(0, bytes.size() / 2)),
+              StartsWith("truncated: the field at byte 2 needs"));
+  for (size_t length = 0; length < bytes.size(); ++length) {
+    error_of_bytes(
+        bytes.substr(0, length));  // an error or, at a field's end, a model; never a crash
+  }
+}
+
+TEST(ImportErrors, DamagedModelsNeverCrash) {
+  std::ifstream file(
+      std::string(SYLVITE_SOURCE_DIR) + "/tests/models/bert-dynamo18-eager/model.onnx",
+      std::ios::binary);
+  std::stringstream content;
+  content << file.rdbuf();
+  const std::string bytes = content.str();
+  ASSERT_GT(bytes.size(), 1000U);
+  std::mt19937 random(7);
+  const TemporaryFolder folder;
+  for (int round = 0; round < 300; ++round) {
+    std::string damaged = bytes;
+    for (int change = 0; change < 4; ++change) {
+      damaged[random() % damaged.size()] = static_cast<char>(random());
+    }
+    error_of_file(folder.write("model.onnx", damaged));
+  }
+}
+
+TEST(ImportErrors, UnboundedMessages) {
+  // Two bytes a node: Protobuf would take two hundred for each.
+  std::string nodes;
+  for (int i = 0; i < 2'000'000; ++i) {
+    nodes += std::string("\x0a\x00", 2);
+  }
+  std::string bytes("\x3a", 1);
+  for (size_t size = nodes.size(); size != 0; size >>= 7) {
+    bytes += static_cast<char>((size & 0x7f) | (size > 0x7f ? 0x80 : 0));
+  }
+  EXPECT_EQ(error_of_bytes(bytes + nodes), "holds more than 1500000 nodes, attributes and tensors");
+}
+
+TEST(ImportErrors, DeepNesting) {
+  onnx::GraphProto inner;
+  for (int depth = 0; depth < 300; ++depth) {
+    onnx::GraphProto outer;
+    auto *const branch = outer.add_node()->add_attribute();
+    branch->mutable_g()->Swap(&inner);
+    inner.Swap(&outer);
+  }
+  onnx::ModelProto model;
+  model.mutable_graph()->Swap(&inner);
+  EXPECT_EQ(error_of(model), "graphs or types are nested more than 33 levels deep");
+}
+
+// ---- versions and operators ----
+
+TEST(ImportErrors, Opset) {
+  EXPECT_EQ(error_of(graph("(float[3] x) => (y) { y = Relu(x) }", 10)),
+            "uses opset 10, but 11 is the oldest that is supported; export the model again with a "
+            "newer one");
+  EXPECT_THAT(
+      error_of(graph("(float[3] x) => (y) { y = Relu(x) }", 999)),
+      ::testing::MatchesRegex("uses opset 999, but [0-9]+ is the newest that is known; .*"));
+  onnx::ModelProto model = graph("(float[3] x) => (y) { y = Relu(x) }");
+  model.clear_opset_import();
+  EXPECT_EQ(error_of(model), "imports no version of the ONNX operators (opset_import)");
+}
+
+TEST(ImportErrors, AllUnsupportedOperatorsAtOnce) {
+  EXPECT_EQ(
+      error_of(graph("(float[3] x) => (y, z) {"
+                     " [first] a = NonZero(x)"
+                     " [second] b = NonZero(x)"
+                     " c = com.acme.Magic(x)"
+                     " y = Det(c)"
+                     " z = NoSuchOperator(a, b) }")),
+      "operators that are not supported:\n"
+      "  Det: not supported; export the model without it ('Det_3 (output y)')\n"
+      "  NoSuchOperator: there is no such operator in ONNX opset 17 ('NoSuchOperator_4 (output "
+      "z)')\n"
+      "  NonZero: not supported; export the model without it ('first', 'second')\n"
+      "  com.acme::Magic: operators of the domain 'com.acme' are not supported; export plain ONNX"
+      " ('Magic_2 (output c)')");
+}
+
+TEST(ImportErrors, UnsupportedInsideAFunction) {
+  EXPECT_EQ(error_of(graph("(float[3] x) => (y) { [call] y = local.f(x) }"
+                           "<opset_import: [\"\" : 17], domain: \"local\"> f (a) => (b) { [inner] "
+                           "b = NonZero(a) }")),
+            "operators that are not supported:\n"
+            "  NonZero: not supported; export the model without it ('call/inner')");
+}
+
+// ---- names and order ----
+
+TEST(ImportErrors, DuplicateNames) {
+  EXPECT_EQ(error_of(graph("(float[3] x) => (y) { [a] y = Relu(x)  [b] y = Abs(x) }")),
+            "node 'b' (Abs): its output 'y' is also an output of node 'a'");
+  EXPECT_EQ(error_of(graph("(float[3] x) => (x) { [a] x = Relu(x) }")),
+            "nodes wait for each other: 'a' reads from 'a'");
+  EXPECT_EQ(error_of(graph("(float[3] x, float[3] y) => (y) { [a] y = Relu(x) }")),
+            "node 'a' (Relu): its output 'y' is also the name of an input or initializer");
+  EXPECT_EQ(error_of(graph("(float[3] x, float[3] x) => (y) { y = Relu(x) }")),
+            "two inputs have the name 'x'");
+  EXPECT_EQ(error_of(graph("(float[3] x) => (y, y) { y = Relu(x) }")),
+            "two outputs have the name 'y'");
+  EXPECT_EQ(
+      error_of(graph("(float[1] x) => (y) <float[1] w = {1}, float[1] w = {2}> { y = Add(x, w) }")),
+      "two initializers have the name 'w'");
+}
+
+TEST(ImportErrors, Cycle) {
+  EXPECT_EQ(
+      error_of(graph("(float[3] x) => (y) { [a] p = Add(x, r)  [b] q = Relu(p)  [c] r = Abs(q)"
+                     " y = Neg(r) }")),
+      "nodes wait for each other: 'a' reads from 'c' reads from 'b' reads from 'a'");
+}
+
+TEST(ImportErrors, UndefinedNames) {
+  EXPECT_EQ(error_of(graph("(float[3] x) => (y) { [a] y = Add(x, nothing) }")),
+            "node 'a' (Add): reads 'nothing', which no node, input or initializer defines");
+  EXPECT_EQ(error_of(graph("(float[3] x) => (z) { y = Relu(x) }")),
+            "output 'z' is computed by no node");
+  EXPECT_EQ(error_of(graph("(float[3] x) => () { y = Relu(x) }")), "the graph has no outputs");
+}
+
+TEST(ImportErrors, NamesInMessagesStayOnOneLine) {
+  onnx::ModelProto model = graph("(float[3] x) => (y) { y = Add(x, x, x) }");
+  model.mutable_graph()->mutable_node(0)->set_name("evil\nname\x1b[31m" + std::string(1000, 'a'));
+  const std::string error = error_of(model);
+  EXPECT_THAT(error, StartsWith("node 'evil?name?[31maaa"));
+  EXPECT_LT(error.size(), 300U);
+}
+
+// ---- inputs ----
+
+TEST(ImportErrors, Inputs) {
+  EXPECT_EQ(error_of(graph("(seq(float[3]) x) => (y) { y = Identity(x) }")),
+            "input 'x' is not a tensor; sequences, maps and optionals are not supported");
+  EXPECT_EQ(error_of(graph("(float x) => (y) { y = Relu(x) }")), "");  // a scalar
+  EXPECT_EQ(error_of(graph("(float[] x) => (y) { y = Relu(x) }")),
+            "input 'x' has no shape; its number of dimensions must be known");
+  EXPECT_EQ(error_of(graph("(string[3] x) => (y) { y = Identity(x) }")),
+            "input 'x': element type STRING is not supported");
+  onnx::ModelProto model = graph("(float[3] x) => (y) { y = Relu(x) }");
+  model.mutable_graph()
+      ->mutable_input(0)
+      ->mutable_type()
+      ->mutable_tensor_type()
+      ->mutable_shape()
+      ->mutable_dim(0)
+      ->set_dim_value(-7);
+  EXPECT_EQ(error_of(model), "input 'x' has the negative size -7 on axis 0");
+}
+
+// ---- nodes ----
+
+TEST(ImportErrors, NumberOfInputsAndOutputs) {
+  EXPECT_EQ(error_of(graph("(float[3] x) => (y) { [a] y = Gemm(x) }")),
+            "node 'a' (Gemm): expected 2 or 3 inputs, got 1");
+  EXPECT_EQ(error_of(graph("(float[3] x) => (y, z) { [a] y, z = Relu(x) }")),
+            "node 'a' (Relu): expected 1 output, got 2");
+}
+
+TEST(ImportErrors, ContradictoryShapes) {
+  EXPECT_THAT(error_of(graph("(float[2, 3] x, float[4, 5] w) => (y) { [a] y = MatMul(x, w) }")),
+              StartsWith("node 'a' (MatMul): "));
+  EXPECT_EQ(error_of(graph("(float[2, 3] x, float[4] w) => (y) { [a] y = Add(x, w) }")),
+            "node 'a' (Add): shapes [2, 3] and [4] do not broadcast: axis 1 is 3 and 4");
+  EXPECT_EQ(
+      error_of(graph("(float[2, 3] x) => (y) <int64[2] s = {4, -1}> { [a] y = Reshape(x, s) }")),
+      "node 'a' (Reshape): cannot reshape [2, 3] to [4, -1]");
+  EXPECT_EQ(
+      error_of(graph("(float[2, 3] x) => (y) <int64[2] s = {-1, -1}> { [a] y = Reshape(x, s) }")),
+      "node 'a' (Reshape): has two sizes of -1");
+  EXPECT_EQ(
+      error_of(graph("(float[2, 3] x) => (y) <int64[2] s = {4, 3}> { [a] y = Expand(x, s) }")),
+      "node 'a' (Expand): cannot expand a size of 2 to 4");
+  EXPECT_EQ(
+      error_of(graph("(float[5, 3] x) => (y, z) <int64[2] s = {2, 2}> { [a] y, z = Split(x, s) }")),
+      "node 'a' (Split): splits axis 0 of size 5 into parts of 4 in all");
+}
+
+TEST(ImportErrors, ElementTypes) {
+  EXPECT_THAT(error_of(graph("(float[3] x, int64[3] w) => (y) { [a] y = Add(x, w) }")),
+              StartsWith("node 'a' (Add): "));
+  EXPECT_THAT(error_of(graph("(float[3] x) => (y) { [a] y = Not(x) }")),
+              StartsWith("node 'a' (Not): "));
+}
+
+TEST(ImportErrors, AttributesOutOfRange) {
+  EXPECT_EQ(error_of(graph("(float[2, 3] x) => (y) { [a] y = Softmax<axis = 2>(x) }")),
+            "node 'a' (Softmax): axis 2 is out of range for 2 dimensions");
+  EXPECT_EQ(error_of(graph("(float[2, 3] x) => (y) { [a] y = Concat<axis = -3>(x, x) }")),
+            "node 'a' (Concat): axis -3 is out of range for 2 dimensions");
+  EXPECT_EQ(error_of(graph("(float[2, 3] x) => (y) { [a] y = Transpose<perm = [0, 2]>(x) }")),
+            "node 'a' (Transpose): axis 2 is out of range for 2 dimensions");
+  EXPECT_EQ(error_of(graph("(float[2, 3] x) => (y) { [a] y = Transpose<perm = [1, 1]>(x) }")),
+            "node 'a' (Transpose): axis 1 is given twice");
+  EXPECT_EQ(error_of(graph("(float[2, 3] x) => (y) { [a] y = Transpose<perm = [0]>(x) }")),
+            "node 'a' (Transpose): perm has 1 entries for 2 dimensions");
+  EXPECT_EQ(
+      error_of(graph(
+          "(float[1, 4, 8, 8] x, float[6, 2, 3, 3] w) => (y) { [a] y = Conv<group = 3>(x, w) }")),
+      "node 'a' (Conv): group 3 does not divide 4 input and 6 output channels");
+  EXPECT_EQ(
+      error_of(graph(
+          "(float[1, 4, 8, 8] x, float[6, 4, 3, 3] w) => (y) { [a] y = Conv<group = 0>(x, w) }")),
+      "node 'a' (Conv): group 0 does not divide 4 input and 6 output channels");
+  EXPECT_EQ(error_of(graph("(float[1, 4, 8, 8] x, float[6, 4, 3, 3] w) => (y)"
+                           " { [a] y = Conv<strides = [0, 1]>(x, w) }")),
+            "node 'a' (Conv): strides has the entry 0, expected at least 1");
+  EXPECT_EQ(
+      error_of(graph("(float[8] x) => (y) <int64[1] s = {0}, int64[1] e = {8}, int64[1] z = {0}>"
+                     " { [a] y = Slice(x, s, e, z, z) }")),
+      "node 'a' (Slice): has a step of 0");
+}
+
+TEST(ImportErrors, AttributeTypesAndNames) {
+  EXPECT_EQ(error_of(graph("(float[2, 3] x) => (y) { [a] y = Softmax<axis = 0.5>(x) }")),
+            "node 'a' (Softmax): attribute 'axis' has type FLOAT, expected INT");
+  EXPECT_EQ(error_of(graph("(float[2, 3] x) => (y) { [a] y = Softmax<axes = 1>(x) }")),
+            "node 'a' (Softmax): has an unknown attribute 'axes'");
+  EXPECT_EQ(error_of(graph("(float[2, 3] x) => (y) { [a] y = Concat(x, x) }")),
+            "node 'a' (Concat): attribute 'axis' is missing");
+}
+
+TEST(ImportErrors, ValuesComputedAtRunTime) {
+  EXPECT_EQ(error_of(graph("(float[2, 3] x, int64[2] shape) => (y) { [a] y = Reshape(x, shape) }")),
+            "node 'a' (Reshape): takes its shape from 'shape', whose contents are computed at run "
+            "time; only "
+            "those that follow from the sizes of the inputs are supported");
+  EXPECT_EQ(error_of(graph("(float[2] x, bool c) => (y) { [a] y = If (c) <"
+                           "then_branch = t () => (float[2] p) { p = Relu(x) },"
+                           "else_branch = e () => (float[2] q) { q = Abs(x) }> }")),
+            "node 'a' (If): chooses its branch by 'c', which is computed at run time; only "
+            "conditions that "
+            "follow from the sizes of the inputs are supported");
+}
+
+TEST(ImportErrors, HugeSizes) {
+  EXPECT_THAT(error_of(graph(
+                  "(float[n] x) => (y) <int64[3] s = {4611686018427387904, 4611686018427387904, 8}>"
+                  " { z = ConstantOfShape(s)  [a] y = Size(z) }")),
+              HasSubstr("node "));
+  EXPECT_THAT(error_of(graph("(float[1, 65] x) => (y) <int64[70] axes = {" +
+                             [] {
+                               std::string list = "0";
+                               for (int i = 1; i < 70; ++i) {
+                                 list += ", " + std::to_string(i);
+                               }
+                               return list;
+                             }() +
+                             "}> { [a] y = Unsqueeze(x, axes) }")),
+              HasSubstr("72 dimensions; at most 64 are supported"));
+}
+
+// ---- tensors ----
+
+onnx::ModelProto model_with_tensor() {
+  onnx::ModelProto model = graph("(float[4] x) => (y) { [a] y = Add(x, w) }");
+  auto *const tensor = model.mutable_graph()->add_initializer();
+  tensor->set_name("w");
+  tensor->set_data_type(onnx::TensorProto::FLOAT);
+  tensor->add_dims(4);
+  return model;
+}
+
+onnx::TensorProto &tensor_of(onnx::ModelProto &model) {
+  return *model.mutable_graph()->mutable_initializer(0);
+}
+
+TEST(ImportErrors, TensorsWithTooFewBytes) {
+  onnx::ModelProto model = model_with_tensor();
+  tensor_of(model).set_raw_data(std::string(12, '\0'));
+  EXPECT_EQ(
+      error_of(model),
+      "node 'a' (Add): tensor 'w': needs 16 bytes for its shape and element type, but holds 12");
+  tensor_of(model).clear_raw_data();
+  EXPECT_EQ(error_of(model),
+            "node 'a' (Add): tensor 'w': needs 4 elements for its shape, but holds 0");
+  tensor_of(model).add_float_data(1);
+  EXPECT_EQ(error_of(model),
+            "node 'a' (Add): tensor 'w': needs 4 elements for its shape, but holds 1");
+  tensor_of(model).set_raw_data(std::string(16, '\0'));
+  EXPECT_EQ(error_of(model), "node 'a' (Add): tensor 'w': stores its data twice");
+}
+
+TEST(ImportErrors, TensorsWithImpossibleSizes) {
+  onnx::ModelProto model = model_with_tensor();
+  tensor_of(model).set_raw_data(std::string(16, '\0'));
+  tensor_of(model).set_dims(0, -4);
+  EXPECT_EQ(error_of(model), "node 'a' (Add): tensor 'w': has the negative size -4");
+  tensor_of(model).set_dims(0, int64_t{1} << 40);
+  EXPECT_EQ(error_of(model),
+            "node 'a' (Add): tensor 'w': needs 4398046511104 bytes for its shape and element type, "
+            "but holds 16");
+  tensor_of(model).set_dims(0, int64_t{1} << 62);
+  tensor_of(model).add_dims(int64_t{1} << 62);
+  EXPECT_EQ(error_of(model), "node 'a' (Add): tensor 'w': claims more than 2^63 bytes");
+}
+
+TEST(ImportErrors, TensorsOfOtherTypes) {
+  onnx::ModelProto model = model_with_tensor();
+  tensor_of(model).set_data_type(onnx::TensorProto::COMPLEX64);
+  EXPECT_EQ(error_of(model), "node 'a' (Add): tensor 'w': element type COMPLEX64 is not supported");
+  tensor_of(model).set_data_type(12345);
+  EXPECT_EQ(error_of(model),
+            "node 'a' (Add): tensor 'w': element type number 12345 is not supported");
+}
+
+// ---- external data ----
+
+class ExternalDataTest : public ::testing::Test {
+ protected:
+  std::string error_with(const std::string &location, const std::string &offset = "0",
+                         const std::string &length = "16") {
+    onnx::ModelProto model = model_with_tensor();
+    auto &tensor = tensor_of(model);
+    tensor.set_data_location(onnx::TensorProto::EXTERNAL);
+    for (const auto &[key, value] : std::map<std::string, std::string>{
+             {"location", location}, {"offset", offset}, {"length", length}}) {
+      auto *const entry = tensor.add_external_data();
+      entry->set_key(key);
+      entry->set_value(value);
+    }
+    std::filesystem::create_directories(folder_.path() / "model");
+    return error_of_file(folder_.write("model/model.onnx", model.SerializeAsString()));
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(ExternalDataTest, BesideTheModelIsRead) {
+  std::filesystem::create_directories(folder_.path() / "model" / "data");
+  folder_.write("model/weights.bin", std::string(24, '\0'));
+  folder_.write("model/data/weights.bin", std::string(24, '\0'));
+  EXPECT_EQ(error_with("weights.bin"), "");
+  EXPECT_EQ(error_with("weights.bin", "8"), "");
+  EXPECT_EQ(error_with("data/weights.bin"), "");
+}
+
+TEST_F(ExternalDataTest, StaysInTheFolder) {
+  folder_.write("secret.bin", std::string(24, '\0'));
+  const std::string place = "node 'a' (Add): tensor 'w': external data ";
+  EXPECT_EQ(error_with("../secret.bin"),
+            place + "'../secret.bin' is not a path inside the model's folder");
+  EXPECT_EQ(error_with("x/../../secret.bin"),
+            place + "'x/../../secret.bin' is not a path inside the model's folder");
+  EXPECT_EQ(error_with("/etc/passwd"),
+            place + "'/etc/passwd' is not a path inside the model's folder");
+  EXPECT_EQ(error_with(""), place + "'' is not a path inside the model's folder");
+  std::filesystem::create_symlink(folder_.path() / "secret.bin",
+                                  folder_.path() / "model" / "link.bin");
+  EXPECT_EQ(error_with("link.bin"), place + "'link.bin' is a link out of the model's folder");
+  std::filesystem::create_directory_symlink(folder_.path(), folder_.path() / "model" / "up");
+  EXPECT_EQ(error_with("up/secret.bin"),
+            place + "'up/secret.bin' is a link out of the model's folder");
+}
+
+TEST_F(ExternalDataTest, MissingOrTooShort) {
+  folder_.write("unused", "");
+  const std::string place = "node 'a' (Add): tensor 'w': ";
+  EXPECT_EQ(error_with("none.bin"),
+            place + "cannot read external data 'none.bin': No such file or directory");
+  folder_.write("model/weights.bin", std::string(24, '\0'));
+  EXPECT_EQ(error_with("weights.bin", "16"),
+            place + "needs 16 bytes at offset 16 of 'weights.bin', which has 24");
+  EXPECT_EQ(error_with("weights.bin", "18446744073709551615"),
+            place + "needs 16 bytes at offset 18446744073709551615 of 'weights.bin', which has 24");
+  EXPECT_EQ(error_with("weights.bin", "-1"),
+            place + "external data has the offset '-1', which is no number of bytes");
+  EXPECT_EQ(error_with("weights.bin", "0", "12"),
+            place + "needs 16 bytes for its shape and element type, but its external data has 12");
+  ASSERT_EQ(mkfifo((folder_.path() / "model" / "pipe").c_str(), 0600), 0);
+  EXPECT_THAT(error_with("pipe"), HasSubstr("it is not a regular file"));
+}
+
+// ---- functions ----
+
+TEST(ImportErrors, RecursiveFunctions) {
+  EXPECT_EQ(
+      error_of(graph("(float[3] x) => (y) { [a] y = local.f(x) }"
+                     "<opset_import: [\"\" : 17, \"local\" : 1], domain: \"local\"> f (p) => (q) { "
+                     "[b] q = local.g(p) }"
+                     "<opset_import: [\"\" : 17, \"local\" : 1], domain: \"local\"> g (p) => (q) { "
+                     "[c] q = local.f(p) }")),
+      "node 'a/b/c' (f): the function 'f' calls itself; recursive functions are not supported");
+}
+
+TEST(ImportErrors, FunctionsThatGrowExponentially) {
+  std::string text = "(float[3] x) => (y) { y = local.f0(x) }";
+  for (int i = 0; i < 40; ++i) {
+    const std::string next = i == 39 ? "Relu" : "local.f" + std::to_string(i + 1);
+    text += "<opset_import: [\"\" : 17, \"local\" : 1], domain: \"local\"> f" + std::to_string(i) +
+            " (p) => (r) { q = " + next + "(p)  r = " + next + "(q) }";
+  }
+  const std::clock_t begin = std::clock();
+  EXPECT_THAT(error_of(graph(text)),
+              HasSubstr("the model grows beyond 200000 nodes when its functions are inlined"));
+  EXPECT_LT(std::clock() - begin, 2 * CLOCKS_PER_SEC);
+}
+
+TEST(ImportErrors, FunctionsNestedTooDeep) {
+  std::string text = "(float[3] x) => (y) { y = local.f0(x) }";
+  for (int i = 0; i < 2000; ++i) {
+    const std::string next = i == 1999 ? "Relu" : "local.f" + std::to_string(i + 1);
+    text += "<opset_import: [\"\" : 17, \"local\" : 1], domain: \"local\"> f" + std::to_string(i) +
+            " (p) => (q) { q = " + next + "(p) }";
+  }
+  EXPECT_THAT(error_of(graph(text)),
+              HasSubstr("functions call each other more than 64 levels deep"));
+}
+
+TEST(ImportErrors, MemoryStaysSmall) {
+  // After all of the above in one process (run whole, this is the peak of them all).
+  rusage usage{};
+  ASSERT_EQ(getrusage(RUSAGE_SELF, &usage), 0);
+  EXPECT_LT(usage.ru_maxrss, 1 << 20) << "KiB";
+}
+
+TEST(ImportErrors, UnknownFixedSize) {
+  const onnx::ModelProto model = graph("(float[batch, 3] x) => (y) { y = Relu(x) }");
+  try {
+    import_model(model, {{{"bach", 2}}});
+    FAIL();
+  } catch (const ModelError &error) {
+    EXPECT_THAT(error.what(), HasSubstr("no size is called 'bach'; there are: batch"));
+  }
+}
+
+}  // namespace
+}  // namespace sylvite::testing
