@@ -154,17 +154,14 @@ Tensor layer_norm(const Node &node, const std::vector<Tensor> &inputs) {
 }
 
 Tensor attention(const Node &node, const std::vector<Tensor> &inputs, const SymbolValues &symbols) {
-  const auto apply = [&](size_t region, Tensor scores, size_t first_operand) {
+  const auto apply = [&](size_t region, Tensor scores) {
     std::vector<Tensor> operands = {std::move(scores)};
-    for (size_t i = 1; i < node.regions[region]->inputs().size(); ++i) {
-      operands.push_back(inputs[first_operand + i - 1]);
-    }
+    operands.insert(operands.end(), inputs.begin() + 3, inputs.end());
     return evaluate_region(*node.regions[region], operands, symbols)[0];
   };
-  const size_t score_operands = node.regions[0]->inputs().size() - 1;
-  Tensor scores = apply(0, matmul(inputs[0], inputs[1], true), 3);
+  Tensor scores = apply(0, matmul(inputs[0], inputs[1], true));
   Tensor weights = softmax(scores, scores.shape().size() - 1);
-  weights = apply(1, std::move(weights), 3 + score_operands);
+  weights = apply(1, std::move(weights));
   return matmul(weights, inputs[2], false);
 }
 

@@ -122,6 +122,7 @@ Halide::Module lower(const Node &kernel, const KernelRequest &request, const std
   }
   if (!body.step.empty()) {
     output_pass.loop = functions[0].name() + ".s0." + body.step;
+    output_pass.loop_variable = body.step;
     output_pass.loop_offset = body.step_offset;
   }
 

@@ -113,7 +113,9 @@ Stmt OutputPass::visit(const Halide::Internal::For *op) {
   }
   const auto *mutated = result.as<Halide::Internal::For>();
   Stmt body = mutated->body;
-  const Expr step = Halide::cast<uint64_t>(loop_offset(Variable::make(Halide::Int(32), op->name)));
+  const Expr offset = Halide::Internal::substitute(
+      loop_variable, Variable::make(Halide::Int(32), op->name), loop_offset);
+  const Expr step = Halide::cast<uint64_t>(offset);
   for (const auto &[name, output] : outputs) {
     const Expr base = address_of(Variable::make(Halide::Handle(), name));
     body = LetStmt::make(name, handle_of(base + step * bytes_constant(output.bytes)), body);

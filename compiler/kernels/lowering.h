@@ -4,7 +4,6 @@
 
 #include <Halide.h>
 
-#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -46,7 +45,8 @@ class OutputPass : public Halide::Internal::IRMutator {
   // constant or one parameter, and else reads it from the buffer, where ours has none.
   std::map<std::string, Halide::Expr> strides;
   std::string loop;                       // name of the loop that steps irregularly, or empty
-  std::function<Halide::Expr(Halide::Expr)> loop_offset;
+  std::string loop_variable;              // what its variable is called in `loop_offset`
+  Halide::Expr loop_offset;
 
  private:
   using IRMutator::visit;

@@ -38,10 +38,11 @@ struct KernelBody {
   std::vector<Halide::Func> functions;
   // One an output: elements between the tensor's first element and the part's.
   std::vector<Halide::Expr> offsets;
-  // For outputs in which one loop of the function steps irregularly: its variable, and the offset
-  // of that step, which is added to the one above. The buffer's stride for it is zero.
+  // For outputs in which one loop of the function steps irregularly: the name of its variable, and
+  // the offset of each step as an expression of it, which is added to the one above. The buffer's
+  // stride for it is zero.
   std::string step;
-  std::function<Halide::Expr(Halide::Expr)> step_offset;
+  Halide::Expr step_offset;
 };
 
 KernelBody none_template(TemplateInput &input);
