@@ -66,14 +66,26 @@ Line shape_text(const sylvite_tensor_info &info) {
   return line;
 }
 
+// A C program can put any number there, which C++ must not read as an enumerator.
+int32_t dtype_code(const sylvite_tensor &tensor) {
+  int32_t code = 0;
+  static_assert(sizeof code == sizeof tensor.dtype);
+  memcpy(&code, &tensor.dtype, sizeof code);
+  return code;
+}
+
+const char *dtype_text(int32_t code) {
+  return code >= 0 && code <= SYLVITE_BOOL ? dtype_name(static_cast<sylvite_dtype>(code))
+                                           : "an unknown element type";
+}
+
 // What needs no symbols: element type, rank, fixed sizes.
 int32_t check_input(sylvite_context &context, int32_t number, const sylvite_tensor &tensor,
                     const DimRule *rules) {
   const sylvite_tensor_info &info = context.model->program->inputs[number];
-  if (static_cast<int32_t>(tensor.dtype) != info.dtype) {
+  if (dtype_code(tensor) != info.dtype) {
     return context.fail(SYL_BAD_INPUT, "input '%s': expected %s, got %s", info.name,
-                        dtype_name(static_cast<sylvite_dtype>(info.dtype)),
-                        dtype_name(tensor.dtype));
+                        dtype_text(info.dtype), dtype_text(dtype_code(tensor)));
   }
   if (tensor.rank < 0 || tensor.rank > kSylviteMaxRank) {
     return context.fail(SYL_BAD_INPUT, "input '%s': a rank of %d is out of range", info.name,

@@ -41,6 +41,16 @@ WRAP(void *, _ZnwmSt11align_val_tRKSt9nothrow_t,
 WRAP(void *, _ZnamSt11align_val_tRKSt9nothrow_t,
      (size_t a, std::align_val_t b, const std::nothrow_t &c), (a, b, c))
 
+// Sanitizers would end the test where it asks for more memory than there is.
+extern "C" const char *__asan_default_options();
+extern "C" const char *__asan_default_options() {
+  return "allocator_may_return_null=1";
+}
+extern "C" const char *__tsan_default_options();
+extern "C" const char *__tsan_default_options() {
+  return "allocator_may_return_null=1";
+}
+
 namespace sylvite::testing {
 
 int64_t allocation_count() {

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <string.h>
 #include <xmmintrin.h>
 
 #include <memory>
@@ -280,7 +281,8 @@ TEST_F(Run, WrongElementType) {
   Tensors tensors(2, 2);
   tensors.list[0].dtype = SYLVITE_I32;
   EXPECT_EQ(error_of(tensors), "input 'x': expected float32, got int32");
-  tensors.list[0].dtype = static_cast<sylvite_dtype>(99);
+  const int32_t no_dtype = 99;  // as a C program might
+  memcpy(&tensors.list[0].dtype, &no_dtype, sizeof no_dtype);
   EXPECT_EQ(error_of(tensors), "input 'x': expected float32, got an unknown element type");
 }
 
