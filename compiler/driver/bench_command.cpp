@@ -1,12 +1,10 @@
 // `sylvite bench`: how fast each kernel is, against the machine's ceiling measured in the same run.
 //
-// The ceiling is measured before and after the runs; the larger number counts, so that a share can only look
-// worse than it is.
+// The measuring itself is the runtime's, as for `PROGRAM --bench`; here the calls of one kernel are shown
+// together, since a model of twelve equal layers has few kernels.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
-#include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -19,22 +17,20 @@
 
 #include "compiler/driver/commands.h"
 #include "compiler/driver/flags.h"
-#include "compiler/driver/fma_peak.h"
 #include "compiler/driver/loaded_model.h"
 #include "compiler/ir/error.h"
+#include "runtime/bench.h"
 
 namespace sylvite {
 namespace {
 
 using Json = nlohmann::ordered_json;
-using Clock = std::chrono::steady_clock;
 
 struct BenchFlags {
   ModelFlags model;
   TargetFlags target;
   std::vector<std::string> sizes;
   int threads = 0, runs = 0;
-  double seconds = 2;
   bool json = false, calls = false;
 };
 
@@ -46,20 +42,21 @@ constexpr const char *kExamples = R"(Examples:
 
 peak: the share of this machine's fused multiply-adds per second, measured in the same run.)";
 
-// Sums over the calls of a kernel, or one call.
+// The calls of one kernel together, in one run of the model.
 struct Row {
   std::string name, sources;
-  int64_t calls = 0, flops = 0, bytes = 0;  // of one run of the model
-  double seconds = 0;                       // of one run of the model
+  int64_t calls = 0, flops = 0, bytes = 0;
+  double seconds = 0;
 };
 
-std::vector<Row> rows_of(const ModelContext &context, bool every_call) {
+// The slowest first.
+std::vector<Row> rows_of(const BenchReport &report, bool every_call) {
   std::vector<Row> rows;
   std::map<std::string, size_t> numbers;
-  for (int32_t i = 0; i < sylvite_profile_row_count(context.handle()); ++i) {
-    const sylvite_profile_row call = sylvite_profile(context.handle(), i);
-    const std::string key = every_call ? std::to_string(i) : call.kernel;
-    const auto [place, fresh] = numbers.try_emplace(key, rows.size());
+  for (size_t i = 0; i < report.rows.size(); ++i) {
+    const BenchRow &call = report.rows[i];
+    const auto [place, fresh] =
+        numbers.try_emplace(every_call ? std::to_string(i) : call.kernel, rows.size());
     if (fresh) {
       rows.push_back({call.kernel, call.sources, 0, 0, 0, 0});
     }
@@ -67,53 +64,29 @@ std::vector<Row> rows_of(const ModelContext &context, bool every_call) {
     ++row.calls;
     row.flops += call.flops;
     row.bytes += call.bytes;
-    row.seconds += static_cast<double>(call.nanoseconds) / 1e9 /
-                   static_cast<double>(std::max<int64_t>(call.runs, 1));
+    row.seconds += call.nanoseconds / 1e9;
   }
   std::stable_sort(rows.begin(), rows.end(),
                    [](const Row &a, const Row &b) { return a.seconds > b.seconds; });
   return rows;
 }
 
-struct Measurement {
-  std::string isa;
-  int threads = 0;
-  int64_t runs = 0;
-  double median = 0, fastest = 0;  // seconds of a run
-  double peak = 0;                 // GFLOP/s
-  std::vector<Row> rows;
-};
-
-Measurement measure(const LoadedModel &loaded, const std::vector<Tensor> &inputs, const BenchFlags &flags) {
-  Measurement result;
-  ModelContext context(loaded, flags.threads, true);
-  result.isa = loaded.isa();
-  result.threads = sylvite_context_threads(context.handle());
-  const Isa isa = result.isa == name_of(Isa::X86_64_V4) ? Isa::X86_64_V4 : Isa::X86_64_V3;
-  const std::vector<sylvite_tensor> views = tensor_views(inputs);
-  context.run(views);  // plans the arena, faults the pages in
-  result.peak = measure_fma_peak(isa, result.threads);
-  context.run(views);
-  sylvite_profile_reset(context.handle());
-  std::vector<double> times;
-  const Clock::time_point start = Clock::now();
-  const auto enough = [&] {
-    return flags.runs > 0 ? static_cast<int>(times.size()) >= flags.runs
-                          : times.size() >= 3 && Clock::now() - start >
-                                std::chrono::duration<double>(flags.seconds);
-  };
-  while (!enough()) {
-    const Clock::time_point begin = Clock::now();
-    context.run(views);
-    times.push_back(std::chrono::duration<double>(Clock::now() - begin).count());
+std::vector<HostTensor> host_tensors(const std::vector<Tensor> &tensors) {
+  std::vector<HostTensor> hosts;
+  for (const Tensor &tensor : tensors) {
+    hosts.push_back({"", static_cast<sylvite_dtype>(tensor.dtype()), tensor.shape(),
+                     {tensor.bytes().begin(), tensor.bytes().end()}});
   }
-  result.rows = rows_of(context, flags.calls);
-  result.peak = std::max(result.peak, measure_fma_peak(isa, result.threads));
-  std::sort(times.begin(), times.end());
-  result.runs = static_cast<int64_t>(times.size());
-  result.median = times[times.size() / 2];
-  result.fastest = times.front();
-  return result;
+  return hosts;
+}
+
+BenchReport measure(const LoadedModel &loaded, const std::vector<Tensor> &inputs, const BenchFlags &flags) {
+  std::vector<HostTensor> hosts = host_tensors(inputs);
+  Result<BenchReport> report = run_bench(*loaded.handle(), hosts, {flags.threads, flags.runs});
+  if (!report.ok()) {
+    throw ModelError(report.error().message);
+  }
+  return std::move(report.value());
 }
 
 // 0 where nothing was measured: JSON knows no infinity.
@@ -131,17 +104,20 @@ std::string cpu_name() {
   return "unknown CPU";
 }
 
-void print_json(const Measurement &found, const SymbolSizes &sizes) {
+void print_json(const BenchReport &found, const std::vector<Row> &rows, const SymbolSizes &sizes) {
+  const double peak = found.peak.flops_per_second / 1e9;
   Json json = {{"cpu", cpu_name()},
                {"isa", found.isa},
                {"threads", found.threads},
                {"sizes", sizes},
                {"runs", found.runs},
-               {"median_seconds", found.median},
-               {"fastest_seconds", found.fastest},
-               {"fma_peak_gflops", found.peak},
+               {"arena_bytes", found.arena_bytes},
+               {"median_seconds", found.median_nanoseconds / 1e9},
+               {"fastest_seconds", found.least_nanoseconds / 1e9},
+               {"fma_peak_gflops", peak},
+               {"memory_gigabytes_per_second", found.peak.bytes_per_second / 1e9},
                {"kernels", Json::array()}};
-  for (const Row &row : found.rows) {
+  for (const Row &row : rows) {
     json["kernels"].push_back({{"name", row.name},
                                {"sources", row.sources},
                                {"calls", row.calls},
@@ -150,37 +126,37 @@ void print_json(const Measurement &found, const SymbolSizes &sizes) {
                                {"bytes", row.bytes},
                                {"gflops_per_second", rate(row.flops, row.seconds)},
                                {"gigabytes_per_second", rate(row.bytes, row.seconds)},
-                               {"share_of_peak", rate(row.flops, row.seconds) / found.peak}});
+                               {"share_of_peak", rate(row.flops, row.seconds) / peak}});
   }
   std::cout << json.dump(2, ' ', false, Json::error_handler_t::replace) << "\n";
 }
 
-void print_table(const Measurement &found, const SymbolSizes &sizes, const std::string &model) {
-  double all = 0;
+void print_table(const BenchReport &found, const std::vector<Row> &rows, const SymbolSizes &sizes,
+                 const std::string &model) {
+  const double peak = found.peak.flops_per_second / 1e9, run = found.median_nanoseconds / 1e9;
+  double calls = 0;
   int64_t flops = 0;
-  for (const Row &row : found.rows) {
-    all += row.seconds;
+  for (const Row &row : rows) {
+    calls += row.seconds;
     flops += row.flops;
   }
-  std::printf("%s%s%s: median %.3f ms, fastest %.3f ms of %lld runs\n", model.c_str(),
-              sizes.empty() ? "" : ", ", to_string(sizes).c_str(), found.median * 1e3,
-              found.fastest * 1e3, static_cast<long long>(found.runs));
-  std::printf("%s, %s, %d thread%s, FMA peak %.1f GFLOP/s\n", cpu_name().c_str(), found.isa.c_str(),
-              found.threads, found.threads == 1 ? "" : "s", found.peak);
-  std::printf("%-40s %6s %10s %6s %9s %8s %6s\n", "kernel", "calls", "us", "time", "GFLOP/s", "GB/s",
+  std::printf("%s%s%s: median %.3f ms, fastest %.3f ms of %d runs\n", model.c_str(),
+              sizes.empty() ? "" : ", ", to_string(sizes).c_str(), run * 1e3,
+              found.least_nanoseconds / 1e6, found.runs);
+  std::printf("%s, %s, %d thread%s; peak %.1f GFLOP/s of multiply-adds, %.1f GB/s from memory\n",
+              cpu_name().c_str(), found.isa.c_str(), found.threads, found.threads == 1 ? "" : "s", peak,
+              found.peak.bytes_per_second / 1e9);
+  std::printf("%-32s %6s %10s %6s %9s %8s %6s\n", "kernel", "calls", "us", "time", "GFLOP/s", "GB/s",
               "peak");
-  for (const Row &row : found.rows) {
+  for (const Row &row : rows) {
     const double gflops = rate(row.flops, row.seconds);
-    std::printf("%-40s %6lld %10.1f %5.1f%% %9.1f %8.1f %5.1f%%\n", row.name.c_str(),
-                static_cast<long long>(row.calls), row.seconds * 1e6,
-                all > 0 ? 100 * row.seconds / all : 0, gflops, rate(row.bytes, row.seconds),
-                100 * gflops / found.peak);
-    if (row.calls == 1 && !row.sources.empty()) {
-      std::printf("    %s\n", row.sources.c_str());
-    }
+    std::printf("%-32s %6lld %10.1f %5.1f%% %9.1f %8.1f %5.1f%%", row.name.c_str(),
+                static_cast<long long>(row.calls), row.seconds * 1e6, 100 * row.seconds / run, gflops,
+                rate(row.bytes, row.seconds), 100 * gflops / peak);
+    std::printf("%s%s\n", row.calls == 1 ? "  " : "", row.calls == 1 ? row.sources.c_str() : "");
   }
-  std::printf("%-40s %6s %10.1f %5.1f%% %9.1f %8s %5.1f%%\n", "all calls", "", all * 1e6, 100.0,
-              rate(flops, all), "", 100 * rate(flops, all) / found.peak);
+  std::printf("%-32s %6zu %10.1f %5.1f%% %9.1f %8s %5.1f%%\n", "all calls", found.rows.size(), calls * 1e6,
+              100 * calls / run, rate(flops, run), "", 100 * rate(flops, run) / peak);
 }
 
 bool is_program(const std::string &file) {
@@ -229,12 +205,13 @@ void bench(const BenchFlags &flags) {
       compile_lowered(model, program_info(model), in_process_options(flags.target, progress));
   const LoadedModel loaded(compiled);
   progress.show("measuring");
-  const Measurement found = measure(loaded, generate_inputs(model.plan, sizes, 1), flags);
+  const BenchReport found = measure(loaded, generate_inputs(model.plan, sizes, 1), flags);
   progress.clear();
+  const std::vector<Row> rows = rows_of(found, flags.calls);
   if (flags.json) {
-    print_json(found, sizes);
+    print_json(found, rows, sizes);
   } else {
-    print_table(found, sizes, flags.model.model);
+    print_table(found, rows, sizes, flags.model.model);
   }
 }
 
@@ -250,10 +227,9 @@ void add_bench_command(CLI::App &app) {
   command->add_option("--threads", flags->threads, "threads (default: all that we may use)")
       ->check(CLI::Range(1, 4096))
       ->type_name("N");
-  command->add_option("--runs", flags->runs, "runs of the model (default: for --seconds)")
+  command->add_option("--runs", flags->runs, "runs of the model (default: about a second)")
       ->check(CLI::Range(1, 1000000))
       ->type_name("N");
-  command->add_option("--seconds", flags->seconds, "how long to measure")->capture_default_str();
   command->add_flag("--calls", flags->calls, "a row for each call of the plan, not for each kernel");
   command->add_flag("--json", flags->json, "print JSON");
   add_target_flags(*command, flags->target, "host");

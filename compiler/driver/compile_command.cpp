@@ -6,6 +6,7 @@
 #include <iostream>
 #include <memory>
 
+#include "compiler/driver/classify_config.h"
 #include "compiler/driver/commands.h"
 #include "compiler/driver/flags.h"
 #include "compiler/driver/fusion_names.h"
@@ -23,6 +24,7 @@ struct CompileFlags {
   TargetFlags target;
   std::string output, emit = "program", task;
   std::string inputs, expected;
+  ClassifyFlags classify;
   double rtol = 1e-4, atol = 1e-4;
   bool no_self_test = false;
 };
@@ -144,6 +146,9 @@ void print_summary(const CompileFlags &flags, const LoweredModel &model, const C
   std::printf("  fused       %s\n", describe(model.fused).c_str());
   std::printf("  kernels     %zu, called %zu times, for %s\n", model.plan.kernels.size(),
               model.plan.calls.size(), levels.c_str());
+  if (!flags.task.empty()) {
+    std::printf("  task        %s\n", flags.task.c_str());
+  }
   std::printf("  self-test   %s\n", self_test.c_str());
   std::printf("  program     %s: %s, of which %s are weights\n", flags.output.c_str(),
               megabytes(bytes).c_str(), megabytes(compiled.image.bytes).c_str());
@@ -164,6 +169,9 @@ void compile(const CompileFlags &flags) {
     return;
   }
   ProgramInfo info = program_info(model);
+  if (flags.task == "classify") {
+    info.classify = read_classify_task(flags.model.model, *model.source, flags.classify);
+  }
   progress.show("making the self-test");
   const std::string self_test = add_self_test(model, flags, info);
   const CompileOptions options = compile_options(flags.target, progress);
@@ -204,6 +212,10 @@ void add_compile_command(CLI::App &app) {
   command->add_option("--rtol", flags->rtol, "relative tolerance of these")->capture_default_str();
   command->add_option("--atol", flags->atol, "absolute tolerance of these")->capture_default_str();
   command->add_flag("--no-selftest", flags->no_self_test, "store no self-test");
+  command->add_option("--task", flags->task, "classify: the program takes images and prints labels")
+      ->check(CLI::IsMember({"classify"}))
+      ->type_name("TASK");
+  add_classify_flags(*command, flags->classify);
   command->footer(kExamples);
   command->callback([flags] { compile(*flags); });
 }
