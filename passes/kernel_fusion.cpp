@@ -14,9 +14,6 @@
 namespace sylvite {
 namespace {
 
-// Constants up to this many elements are part of the formula instead of an input.
-constexpr int64_t kMostInnerElements = 16;
-
 // A region under construction and what the values of the graph are called inside.
 struct RegionBuilder {
   explicit RegionBuilder(Graph &graph) : region(std::make_unique<Graph>()) {
@@ -81,11 +78,12 @@ void merge_sources(std::vector<std::string> &sources, const std::vector<std::str
   }
 }
 
-// Whether the operand's constant may live inside the kernel of this op.
+// Whether the operand is a number that the formula holds, instead of an input: all layers that
+// compute the same with other weights share one kernel, so weights, however small, stay outside.
 bool may_be_inner(const Node &node, size_t i) {
   const Tensor *tensor = constant_of(node.input(i));
   const OpClass op_class = class_of(node.op);
-  return tensor != nullptr && tensor->count() <= kMostInnerElements && op_class != OpClass::Root &&
+  return tensor != nullptr && tensor->count() == 1 && op_class != OpClass::Root &&
          op_class != OpClass::Library && !(op_class == OpClass::Lookup && i == 0);
 }
 
@@ -97,6 +95,10 @@ Node *add_kernel(Graph &graph, RegionBuilder &&built, std::vector<std::string> s
   regions.push_back(std::move(built.region));
   return graph.add(Op::Kernel, std::move(built.inputs), {{"root", name}}, std::move(regions),
                    std::move(sources), before);
+}
+
+std::string label_of(const Value &value) {
+  return value.name.empty() ? name_of(value.producer->op) : value.name;
 }
 
 // Whether the consumer also depends on the producer through a third node.
@@ -172,7 +174,7 @@ Node *make_kernel(Graph &graph, Node *node) {
     }
     const Node *copy = built.copy(*node, operands);
     for (size_t i = 0; i < copy->outputs.size(); ++i) {
-      built.region->add_output(node->output(i)->name, copy->output(i));
+      built.region->add_output(label_of(*node->output(i)), copy->output(i));
     }
     const std::string broken = broken_kernel_rule(*built.region);
     if (!broken.empty() && inner_constants) {
@@ -181,7 +183,7 @@ Node *make_kernel(Graph &graph, Node *node) {
     SYLVITE_CHECK(broken.empty(), describe(*node) + " makes no kernel: " + broken);
     Node *kernel = add_kernel(graph, std::move(built), node->sources, node);
     for (size_t i = 0; i < node->outputs.size(); ++i) {
-      kernel->output(i)->name = node->output(i)->name;
+      kernel->output(i)->name = label_of(*node->output(i));
       graph.replace_uses(node->output(i), kernel->output(i));
     }
     erase_unused(graph, node);

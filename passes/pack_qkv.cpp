@@ -123,12 +123,16 @@ void pack(Graph &graph, const std::vector<Projection> &projections, Node *before
       }
     }
   }
+  // All slices stand before the first product goes, which `build` adds in front of.
+  std::vector<Value *> parts;
   Dim begin = 0;
   for (const Projection &projection : projections) {
     const Dim columns = projection.columns();
-    Value *part = build.slice(result, result->type.rank() - 1, begin, columns);
+    parts.push_back(build.slice(result, result->type.rank() - 1, begin, columns));
     begin += columns;
-    replace_value(graph, projection.result, part, {});
+  }
+  for (size_t i = 0; i < parts.size(); ++i) {
+    replace_value(graph, projections[i].result, parts[i], {});
   }
 }
 

@@ -39,10 +39,10 @@ const Pass *find_pass(const std::string &name);
 inline constexpr const char *kAllFusions = "all-fusions";
 
 struct PipelineOptions {
-  std::vector<std::string> disabled;     // names of passes to skip, or "all-fusions"
-  std::vector<std::string> print_after;  // names, or "all"
-  std::function<void(const std::string &pass, const std::string &text)> print;
-  std::function<void(const std::string &pass, double seconds)> timed;
+  std::vector<std::string> disabled = {};     // names of passes to skip, or "all-fusions"
+  std::vector<std::string> print_after = {};  // names, or "all"
+  std::function<void(const std::string &pass, const std::string &text)> print = {};
+  std::function<void(const std::string &pass, double seconds)> timed = {};
 };
 // Verifies after each pass; an InternalError names the guilty one. Afterwards every node of the
 // graph is a Constant or a Kernel. Throws std::invalid_argument for an unknown pass name (with the

@@ -4,7 +4,9 @@
 //
 // Keeps: values to the last bit or two: constants are re-associated, x / c becomes x * (1 / c).
 // Declines: half precision, where 1 / c would be felt; integers, except for the order of operands.
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "compiler/ir/match.h"
 #include "passes/passes.h"
@@ -43,6 +45,32 @@ Value *constant_on_the_right(Builder &build, Value *root) {
     return nullptr;
   }
   return build.copy(node, {node.input(1), node.input(0)});
+}
+
+// f(x, [[c, c], [c, c]]) => f(x, c) where x alone gives the result its shape
+Value *uniform_operand(Builder &build, Value *root) {
+  if (!is_class(root, OpClass::Elementwise)) {
+    return nullptr;
+  }
+  const Node &node = *root->producer;
+  const SymbolTable &symbols = build.graph().symbol_table();
+  const bool shaped = std::any_of(node.inputs.begin(), node.inputs.end(), [&](const Value *input) {
+    return constant_of(input) == nullptr &&
+           same_shape(input->type.shape, root->type.shape, symbols);
+  });
+  std::vector<Value *> inputs = node.inputs;
+  bool changed = false;
+  for (Value *&input : inputs) {
+    const Tensor *tensor = constant_of(input);
+    if (shaped && tensor != nullptr && tensor->rank() > 0 && scalar_constant(input)) {
+      const int64_t bytes = size_of(tensor->dtype());
+      Tensor number(tensor->dtype(), {});
+      std::memcpy(number.mutable_bytes(), tensor->bytes().data(), static_cast<size_t>(bytes));
+      input = build.constant(std::move(number));
+      changed = true;
+    }
+  }
+  return changed ? build.copy(node, inputs) : nullptr;
 }
 
 // pow(x, 2) => x * x;  pow(x, 3) => (x * x) * x;  pow(x, 0.5) => sqrt(x);
@@ -115,8 +143,9 @@ Value *chain_of_factors(Builder &build, Value *root) {
 }  // namespace
 
 bool simplify_arithmetic(Graph &graph) {
-  static constexpr Rule kRules[] = {constant_on_the_right, power, division_by_constant,
-                                    subtraction_of_constant, chain_of_factors};
+  static constexpr Rule kRules[] = {
+      constant_on_the_right, uniform_operand,         power,
+      division_by_constant,  subtraction_of_constant, chain_of_factors};
   return rewrite(graph, kRules);
 }
 
