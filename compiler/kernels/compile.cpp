@@ -42,6 +42,24 @@ Target target_of(const KernelRequest &request) {
   return Target(Target::Linux, Target::X86, 64, features);
 }
 
+// Halide's warnings (slow half types, ...) are not for our users; its errors are ours.
+class Reporter : public Halide::CompileTimeErrorReporter {
+ public:
+  void warning(const char *) override {}
+  void error(const char *message) override {
+    check_failed("Halide", __FILE__, __LINE__, message);
+  }
+};
+
+void report_through_us() {
+  static Reporter reporter;
+  static const bool once = [] {
+    Halide::set_custom_compile_time_error_reporter(&reporter);
+    return true;
+  }();
+  (void)once;
+}
+
 KernelBody build_body(TemplateInput &input) {
   if (input.root == nullptr) {
     return none_template(input);
@@ -153,20 +171,17 @@ KernelObject compile_kernel(const Node &kernel, const KernelRequest &request, st
       kernel_key(kernel, request.isa, request.sanitize_address || request.sanitize_thread);
   const RunningScope scope("kernel " + describe(kernel));
   const std::string function = "sylvite_kernel_" + key;
-  try {
-    const Halide::Module module = lower(kernel, request, function);
-    if (text != nullptr && request.text == KernelText::Statement) {
-      std::ostringstream out;
-      out << module;
-      *text = out.str();
-    } else if (text != nullptr && request.text == KernelText::Assembly) {
-      *text = assembly_of(module);
-    }
-    const Halide::Buffer<uint8_t> object = module.compile_to_buffer();
-    return {function + "_argv", {object.begin(), object.end()}};
-  } catch (const Halide::Error &error) {
-    SYLVITE_CHECK(false, std::string("Halide: ") + error.what());
+  report_through_us();
+  const Halide::Module module = lower(kernel, request, function);
+  if (text != nullptr && request.text == KernelText::Statement) {
+    std::ostringstream out;
+    out << module;
+    *text = out.str();
+  } else if (text != nullptr && request.text == KernelText::Assembly) {
+    *text = assembly_of(module);
   }
+  const Halide::Buffer<uint8_t> object = module.compile_to_buffer();
+  return {function + "_argv", {object.begin(), object.end()}};
 }
 
 }  // namespace sylvite

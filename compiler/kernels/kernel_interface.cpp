@@ -103,12 +103,16 @@ void divide(const Graph &region, const Node *root, KernelInterface &interface) {
       interface.scratch_bytes = row_scratch(region, *root);
       break;
     case Op::Softmax:
-    case Op::CumSum:
       divide_along_axis(from, static_cast<size_t>(root->attributes.integer("axis")), interface);
       interface.scratch_bytes = row_scratch(region, *root);
       break;
+    case Op::CumSum:
+      divide_along_axis(from, static_cast<size_t>(root->attributes.integer("axis")), interface);
+      interface.scratch_bytes = cumsum_scratch(region, *root);
+      break;
     case Op::Reduce:
       divide_reduce(*root, interface);
+      interface.scratch_bytes = reduce_scratch(region, *root);
       break;
     case Op::ArgReduce:
       interface.extent0 = element_count(shape);
@@ -117,6 +121,7 @@ void divide(const Graph &region, const Node *root, KernelInterface &interface) {
     case Op::Pool:
       interface.extent0 = shape[0] * shape[1];
       interface.extent1 = product(shape, 2, shape.size() - 1);
+      interface.scratch_bytes = window_scratch(region, *root);
       break;
     case Op::TopK:
       divide_along_axis(from, static_cast<size_t>(root->attributes.integer("axis")), interface);

@@ -263,10 +263,7 @@ Dim matmul_panels_scratch(const Graph &, const Node &root) {
   if (plain_input(a) != nullptr) {
     return 0;
   }
-  const int64_t bytes = a->type.dtype == DType::F16 || a->type.dtype == DType::BF16
-                            ? 4
-                            : size_of(a->type.dtype);
-  return scratch_of(element_count(a->type.shape), bytes);
+  return scratch_of(element_count(a->type.shape), compute_bytes(a->type.dtype));
 }
 
 }  // namespace sylvite

@@ -11,19 +11,12 @@
 #include "compiler/kernels/template.h"
 
 namespace sylvite {
-namespace {
 
 using Halide::cast;
 using Halide::Expr;
 using Halide::Func;
 using Halide::MemoryType;
 using Halide::Var;
-
-Expr square_plus(const Expr &x, const Expr &sum) {
-  return x.type().bits() == 32 ? exact_fma(x, x, sum) : exact(exact(x * x) + sum);
-}
-
-}  // namespace
 
 KernelBody norm_template(TemplateInput &input) {
   Formula &formula = input.formula;
@@ -60,7 +53,7 @@ KernelBody norm_template(TemplateInput &input) {
   };
   const LaneFold squares = fold_lanes(
       "squares", width_dim, width, {row}, Halide::Internal::make_zero(type),
-      [&](const Expr &sum, const Expr &kk) { return square_plus(centred(kk), sum); });
+      [&](const Expr &sum, const Expr &kk) { return multiply_add(centred(kk), centred(kk), sum); });
   const Expr epsilon = Halide::Internal::make_const(type, root.attributes.real("epsilon"));
   const Expr variance = exact(sum_tree(lane_of(squares)) / count);
   const Expr one = Halide::Internal::make_one(type);

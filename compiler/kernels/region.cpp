@@ -239,6 +239,10 @@ TileShape attention_tile(Isa isa) {
   return isa == Isa::X86_64_V4 ? TileShape{12, 2} : TileShape{6, 1};
 }
 
+int64_t compute_bytes(DType dtype) {
+  return dtype == DType::F16 || dtype == DType::BF16 ? 4 : size_of(dtype);
+}
+
 Dim scratch_of(const Dim &elements, int64_t element_bytes) {
   // Halide pads by at most a vector (64 bytes); then the next multiple of 64.
   return floor_div(elements * Dim(element_bytes) + Dim(63), 64) * Dim(64) + Dim(128);

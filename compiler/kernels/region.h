@@ -47,11 +47,15 @@ int vector_lanes(Isa isa);  // floats in a register
 // Bytes that a template's intermediate of so many elements takes in scratch: a multiple of 64, with
 // the room that Halide pads every allocation by.
 Dim scratch_of(const Dim &elements, int64_t element_bytes = 4);
+int64_t compute_bytes(DType dtype);  // of an element as it is computed: half types in float
 
 // Scratch that a root's template asks for; each stands in the template's own words beside it.
 Dim matmul_panels_scratch(const Graph &region, const Node &root);
 Dim matmul_scratch(const Graph &region, const Node &root);
 Dim attention_scratch(const Graph &region, const Node &root);
 Dim row_scratch(const Graph &region, const Node &root);  // norms and softmax
+Dim reduce_scratch(const Graph &region, const Node &root);
+Dim cumsum_scratch(const Graph &region, const Node &root);
+Dim window_scratch(const Graph &region, const Node &root);  // convolution and pooling
 
 }  // namespace sylvite

@@ -27,20 +27,43 @@ std::vector<Expr> at(const Expr &first, const std::vector<Var> &row) {
 LaneFold fold_lanes(const std::string &name, const Dim &width, const Expr &count,
                     const std::vector<Var> &row, const Expr &start,
                     const std::function<Expr(Expr, Expr)> &join) {
+  return fold_lanes_around(
+      name, width, count, {}, row, start,
+      [&](const Expr &sum, const Expr &k, const std::vector<Expr> &) { return join(sum, k); });
+}
+
+LaneFold fold_lanes_around(const std::string &name, const Dim &width, const Expr &count,
+                           const std::vector<Expr> &outer, const std::vector<Var> &row,
+                           const Expr &start, const OuterJoin &join) {
   LaneFold fold;
   Func &f = fold.function = Func(name);
   f(at(lane, row)) = start;
+  // The innermost dimension of a domain comes first; outer axes are given outermost first.
+  const auto domain = [&](const Expr &size, const char *suffix) {
+    Halide::Region region = {{0, size}};
+    for (size_t i = outer.size(); i-- > 0;) {
+      region.push_back({0, outer[i]});
+    }
+    return RDom(region, name + suffix);
+  };
+  const auto positions = [&](const RDom &r) {
+    std::vector<Expr> result;
+    for (int i = static_cast<int>(outer.size()); i > 0; --i) {
+      result.emplace_back(r[i]);
+    }
+    return result;
+  };
   const std::optional<int64_t> fixed = width.constant();
   if (!fixed || *fixed >= kLanes) {
-    RDom chunk(0, count / kLanes, name + "_chunk");
+    const RDom r = domain(count / kLanes, "_chunk");
     const std::vector<Expr> here = at(lane, row);
-    f(here) = join(f(here), chunk * kLanes + lane);
+    f(here) = join(f(here), r[0] * kLanes + lane, positions(r));
     fold.has_chunks = true;
   }
   if (!fixed || *fixed % kLanes != 0) {
-    RDom rest(0, count % kLanes, name + "_rest");
-    const std::vector<Expr> here = at(rest, row);
-    f(here) = join(f(here), count / kLanes * kLanes + rest);
+    const RDom r = domain(count % kLanes, "_rest");
+    const std::vector<Expr> here = at(r[0], row);
+    f(here) = join(f(here), count / kLanes * kLanes + r[0], positions(r));
     fold.has_rest = true;
   }
   return fold;

@@ -20,11 +20,17 @@ struct LaneFold {
   bool has_chunks = false, has_rest = false;
 };
 
-// function(k % 16, row...) = join(function(...), k) over k in [0, count). More reduced axes, if any,
-// are the dimensions of `outer`, walked outside of k.
+// function(k % 16, row...) = join(function(...), k) over k in [0, count).
 LaneFold fold_lanes(const std::string &name, const Dim &width, const Halide::Expr &count,
                     const std::vector<Halide::Var> &row, const Halide::Expr &start,
                     const std::function<Halide::Expr(Halide::Expr, Halide::Expr)> &join);
+// The same with more axes, of the sizes `outer`, walked around k: join(so far, k, their positions).
+using OuterJoin =
+    std::function<Halide::Expr(Halide::Expr, Halide::Expr, const std::vector<Halide::Expr> &)>;
+LaneFold fold_lanes_around(const std::string &name, const Dim &width, const Halide::Expr &count,
+                           const std::vector<Halide::Expr> &outer,
+                           const std::vector<Halide::Var> &row, const Halide::Expr &start,
+                           const OuterJoin &join);
 // At the consumer's loop over rows, in registers.
 void schedule_fold(LaneFold fold, Halide::Func consumer, const Halide::Var &row, int lanes);
 

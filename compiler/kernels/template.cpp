@@ -64,6 +64,13 @@ Expr rounded(DType dtype, const Expr &value) {
   return from_storage(dtype, to_storage(dtype, value));
 }
 
+Expr multiply_add(const Expr &a, const Expr &b, const Expr &c) {
+  if (!a.type().is_float()) {
+    return a * b + c;
+  }
+  return a.type().bits() == 32 ? exact_fma(a, b, c) : exact(exact(a * b) + c);
+}
+
 bool has_heavy_epilogue(const TemplateInput &input) {
   std::set<const Value *> after = {input.root->output()};
   int cost = 0;

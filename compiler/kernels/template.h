@@ -73,6 +73,8 @@ void bind_in_order(TemplateInput &input, const Shape &shape, const std::vector<H
                    const Halide::Expr &position);
 // Rounded to the type, as the evaluator does after each op.
 Halide::Expr rounded(DType dtype, const Halide::Expr &value);
+// a * b + c for elementwise code: one rounding in float, two in double, wrapping in integers.
+Halide::Expr multiply_add(const Halide::Expr &a, const Halide::Expr &b, const Halide::Expr &c);
 // Whether what follows the root costs more than a few operations an element.
 bool has_heavy_epilogue(const TemplateInput &input);
 // Vectorises the loop over x: shifted inwards where the extent allows, else one by one.
