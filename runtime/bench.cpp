@@ -250,11 +250,13 @@ std::string bench_text(const BenchReport &report) {
   for (const std::string &input : report.inputs) {
     text += ", " + input;
   }
-  text += format("\npeak measured here: %.0f GFLOP/s of multiply-adds, %.1f GB/s from memory\n",
-                 report.peak.flops_per_second / 1e9, report.peak.bytes_per_second / 1e9);
-  text += format("%d runs: median %.3f ms, least %.3f ms; arena %.1f MiB\n\n", report.runs,
+  text += format(
+      "\npeak of these threads, measured here: %.0f GFLOP/s of multiply-adds, %.1f GB/s from "
+      "memory\n",
+      report.peak.flops_per_second / 1e9, report.peak.bytes_per_second / 1e9);
+  text += format("%d runs: median %.3f ms, least %.3f ms; arena %.1f KiB\n\n", report.runs,
                  report.median_nanoseconds / 1e6, report.least_nanoseconds / 1e6,
-                 static_cast<double>(report.arena_bytes) / 1048576.0);
+                 static_cast<double>(report.arena_bytes) / 1024.0);
   text += "      us   time  GFLOP/s  of peak    GB/s  root          nodes\n";
   int64_t flops = 0;
   double calls = 0;

@@ -12,30 +12,6 @@
 namespace sylvite {
 namespace {
 
-struct CpuFeatures {
-  uint32_t leaf1_ecx = 0, leaf7_ebx = 0, extended_ecx = 0;
-  uint64_t saved_registers = 0;  // XCR0
-
-  CpuFeatures() {
-    uint32_t a = 0, b = 0, c = 0, d = 0;
-    if (__get_cpuid(1, &a, &b, &c, &d) != 0) {
-      leaf1_ecx = c;
-    }
-    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) != 0) {
-      leaf7_ebx = b;
-    }
-    if (__get_cpuid(0x80000001u, &a, &b, &c, &d) != 0) {
-      extended_ecx = c;
-    }
-    constexpr uint32_t kOsxsave = 1u << 27;
-    if ((leaf1_ecx & kOsxsave) != 0) {
-      uint32_t low = 0, high = 0;
-      __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-      saved_registers = static_cast<uint64_t>(high) << 32 | low;
-    }
-  }
-};
-
 enum class Word { Leaf1Ecx, Leaf7Ebx, ExtendedEcx, SavedRegisters };
 
 struct Feature {
@@ -81,14 +57,38 @@ constexpr unsigned kDefaultMxcsr = 0x1f80;  // all exceptions masked, nearest, n
 
 }  // namespace
 
-const char *missing_feature(sylvite_isa isa) {
-  const CpuFeatures cpu;
+CpuFeatures detect_cpu() {
+  CpuFeatures cpu;
+  uint32_t a = 0, b = 0, c = 0, d = 0;
+  if (__get_cpuid(1, &a, &b, &c, &d) != 0) {
+    cpu.leaf1_ecx = c;
+  }
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) != 0) {
+    cpu.leaf7_ebx = b;
+  }
+  if (__get_cpuid(0x80000001u, &a, &b, &c, &d) != 0) {
+    cpu.extended_ecx = c;
+  }
+  constexpr uint32_t kOsxsave = 1u << 27;
+  if ((cpu.leaf1_ecx & kOsxsave) != 0) {
+    uint32_t low = 0, high = 0;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    cpu.saved_registers = static_cast<uint64_t>(high) << 32 | low;
+  }
+  return cpu;
+}
+
+const char *missing_feature(const CpuFeatures &cpu, sylvite_isa isa) {
   for (const Feature &feature : kFeatures) {
     if (feature.isa <= isa && (word_of(cpu, feature.word) & feature.bits) != feature.bits) {
       return feature.name;
     }
   }
   return nullptr;
+}
+
+const char *missing_feature(sylvite_isa isa) {
+  return missing_feature(detect_cpu(), isa);
 }
 
 std::optional<sylvite_isa> parse_isa(std::string_view name) {

@@ -1,6 +1,7 @@
 // Which of the artifact's instruction set levels this CPU and its operating system can run.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string_view>
 
@@ -10,8 +11,16 @@ namespace sylvite {
 
 inline constexpr const char *kIsaNames[kSylviteIsaCount] = {"x86-64-v3", "x86-64-v4"};
 
-// A feature of `isa` that is missing here, such as "avx2"; null when there is none.
-const char *missing_feature(sylvite_isa isa);
+// What cpuid and xgetbv tell.
+struct CpuFeatures {
+  uint32_t leaf1_ecx = 0, leaf7_ebx = 0, extended_ecx = 0;
+  uint64_t saved_registers = 0;  // XCR0
+};
+CpuFeatures detect_cpu();
+
+// A feature of `isa` that is missing, such as "avx2"; null when there is none.
+const char *missing_feature(const CpuFeatures &cpu, sylvite_isa isa);
+const char *missing_feature(sylvite_isa isa);  // of this CPU
 
 std::optional<sylvite_isa> parse_isa(std::string_view name);
 

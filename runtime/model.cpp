@@ -38,13 +38,13 @@ __attribute__((format(printf, 4, 5))) sylvite_result fail(char *message, size_t 
 }
 
 // "x86-64-v3 and x86-64-v4"
-void list_levels(int32_t mask, char *text, size_t size) {
+void list_levels(int32_t mask, const char *between, char *text, size_t size) {
   size_t length = 0;
   text[0] = 0;
   for (int i = 0; i < kSylviteIsaCount; ++i) {
     if ((mask >> i & 1) != 0 && length < size) {
       length += static_cast<size_t>(
-          snprintf(text + length, size - length, "%s%s", length > 0 ? " and " : "", kIsaNames[i]));
+          snprintf(text + length, size - length, "%s%s", length > 0 ? between : "", kIsaNames[i]));
     }
   }
 }
@@ -135,13 +135,14 @@ bool fill_in(sylvite_model &model) {
 
 }  // namespace
 
-sylvite_result choose_isa(const sylvite_program &program, const char *forced, sylvite_isa *isa,
-                          char *message, size_t size) {
+sylvite_result choose_isa(const sylvite_program &program, const CpuFeatures &cpu,
+                          const char *forced, sylvite_isa *isa, char *message, size_t size) {
   char levels[64];
-  list_levels(program.isa_mask, levels, sizeof levels);
+  list_levels(program.isa_mask, " and ", levels, sizeof levels);
   if (forced != nullptr && *forced != 0) {
     const std::optional<sylvite_isa> wanted = parse_isa(forced);
     if (!wanted) {
+      list_levels(program.isa_mask, " or ", levels, sizeof levels);
       return fail(message, size, SYLVITE_BAD_INPUT, "SYLVITE_ISA is '%.40s': expected %s", forced,
                   levels);
     }
@@ -150,7 +151,7 @@ sylvite_result choose_isa(const sylvite_program &program, const char *forced, sy
                   "SYLVITE_ISA is '%s', but %s holds code for %s only", forced, program.model_name,
                   levels);
     }
-    if (const char *missing = missing_feature(*wanted)) {
+    if (const char *missing = missing_feature(cpu, *wanted)) {
       return fail(message, size, SYLVITE_BAD_INPUT, "SYLVITE_ISA is '%s', but this CPU lacks %s",
                   forced, missing);
     }
@@ -162,7 +163,7 @@ sylvite_result choose_isa(const sylvite_program &program, const char *forced, sy
     if ((program.isa_mask >> i & 1) == 0) {
       continue;
     }
-    lowest_misses = missing_feature(static_cast<sylvite_isa>(i));
+    lowest_misses = missing_feature(cpu, static_cast<sylvite_isa>(i));
     if (lowest_misses == nullptr) {
       *isa = static_cast<sylvite_isa>(i);
       return SYLVITE_OK;
@@ -187,7 +188,7 @@ sylvite_result sylvite_model_open(const sylvite_program *program, const void *we
   }
   sylvite_isa isa = SYL_X86_64_V3;
   if (const sylvite_result result =
-          choose_isa(*program, getenv("SYLVITE_ISA"), &isa, message, size)) {
+          choose_isa(*program, detect_cpu(), getenv("SYLVITE_ISA"), &isa, message, size)) {
     return result;
   }
   const std::byte *image =

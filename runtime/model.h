@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "runtime/abi.h"
+#include "runtime/cpu.h"
 #include "runtime/include/sylvite/sylvite.h"
 #include "runtime/memory.h"
 
@@ -16,10 +17,10 @@ struct DimRule {
   int64_t number = 0;  // Number: the size; Symbol: the symbol's number
 };
 
-// Picks the best level that both have, or the one that `forced` (SYLVITE_ISA; null or empty: none)
-// names.
-sylvite_result choose_isa(const sylvite_program &program, const char *forced, sylvite_isa *isa,
-                          char *message, size_t size);
+// Picks the best level that the artifact and the CPU have, or the one that `forced` (SYLVITE_ISA;
+// null or empty: none) names.
+sylvite_result choose_isa(const sylvite_program &program, const CpuFeatures &cpu,
+                          const char *forced, sylvite_isa *isa, char *message, size_t size);
 
 }  // namespace sylvite
 

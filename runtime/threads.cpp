@@ -171,10 +171,23 @@ bool lists_cpu(const char *controllers) {
   return false;
 }
 
-int cgroup_count() {
+struct Path {
+  char text[PATH_MAX];
+};
+
+}  // namespace
+
+int quota_thread_count(const char *root) {
+  const auto below = [root](const char *path) {
+    Path whole;
+    snprintf(whole.text, sizeof whole.text, "%s%s", root, path);
+    return whole;
+  };
+  const Path v2 = below("/sys/fs/cgroup"), v1 = below("/sys/fs/cgroup/cpu"),
+             v1_pair = below("/sys/fs/cgroup/cpu,cpuacct");
   char text[8192];
-  if (!read_small_file("/proc/self/cgroup", text, sizeof text)) {
-    return std::min(quota_in_v2("/sys/fs/cgroup"), quota_in_v1("/sys/fs/cgroup/cpu"));
+  if (!read_small_file(below("/proc/self/cgroup").text, text, sizeof text)) {
+    return std::min(quota_in_v2(v2.text), quota_in_v1(v1.text));
   }
   int least = INT_MAX;
   char *rest = text;
@@ -185,19 +198,17 @@ int cgroup_count() {
       continue;
     }
     if (*controllers == 0) {
-      least = std::min(least, least_quota("/sys/fs/cgroup", line, quota_in_v2));
+      least = std::min(least, least_quota(v2.text, line, quota_in_v2));
     } else if (lists_cpu(controllers)) {
-      least = std::min(least, least_quota("/sys/fs/cgroup/cpu", line, quota_in_v1));
-      least = std::min(least, least_quota("/sys/fs/cgroup/cpu,cpuacct", line, quota_in_v1));
+      least = std::min(least, least_quota(v1.text, line, quota_in_v1));
+      least = std::min(least, least_quota(v1_pair.text, line, quota_in_v1));
     }
   }
   return least;
 }
 
-}  // namespace
-
 int default_thread_count() {
-  return std::max(1, std::min(affinity_count(), cgroup_count()));
+  return std::max(1, std::min(affinity_count(), quota_thread_count("")));
 }
 
 bool ThreadPool::start(int threads) {

@@ -12,6 +12,9 @@ namespace sylvite {
 
 // The CPUs of this process' affinity mask, at most what its cgroup's quota pays for; at least 1.
 int default_thread_count();
+// The quota alone, in whole CPUs, read below `root` ("" for the system's own files); INT_MAX
+// without one.
+int quota_thread_count(const char *root);
 
 class ThreadPool {
  public:

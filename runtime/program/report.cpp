@@ -112,8 +112,8 @@ std::string levels_text(int32_t mask) {
 std::string version_text(const sylvite_program &program) {
   sylvite_isa isa{};
   char message[512] = "";
-  const bool runs =
-      choose_isa(program, getenv("SYLVITE_ISA"), &isa, message, sizeof message) == SYLVITE_OK;
+  const bool runs = choose_isa(program, detect_cpu(), getenv("SYLVITE_ISA"), &isa, message,
+                               sizeof message) == SYLVITE_OK;
   return text_of("model:    ", program.model_name, " ", program.model_hash, "\ncompiler: Sylvite ",
                  program.compiler_version, "\nlevels:   ", levels_text(program.isa_mask),
                  "\nin use:   ", runs ? kIsaNames[isa] : message, "\n");

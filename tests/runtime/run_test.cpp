@@ -42,13 +42,14 @@ std::string open_error(const sylvite_program &program, const void *weights) {
   return message;
 }
 
-std::string isa_error(int32_t mask, const char *forced) {
+// The level that is chosen, or why none is.
+std::string level(const CpuFeatures &cpu, int32_t mask, const char *forced) {
   sylvite_program program = fake_program();
   program.isa_mask = mask;
   char message[256] = "";
   sylvite_isa isa{};
-  return choose_isa(program, forced, &isa, message, sizeof message) == SYLVITE_OK ? kIsaNames[isa]
-                                                                                  : message;
+  const bool ok = choose_isa(program, cpu, forced, &isa, message, sizeof message) == SYLVITE_OK;
+  return ok ? kIsaNames[isa] : message;
 }
 
 TEST(Open, RefusesWhatIsNotItsOwn) {
@@ -65,22 +66,48 @@ TEST(Open, RefusesWhatIsNotItsOwn) {
   EXPECT_EQ(open_error(fake_program(), nullptr), "fake: the weights are missing");
 }
 
+constexpr CpuFeatures kEverything = {~0u, ~0u, ~0u, ~uint64_t{0}};
+
+TEST(Open, TheBestLevelThatBothHave) {
+  EXPECT_EQ(level(kEverything, 3, nullptr), "x86-64-v4");
+  EXPECT_EQ(level(kEverything, 1, nullptr), "x86-64-v3");
+  CpuFeatures cpu = kEverything;
+  cpu.leaf7_ebx &= ~(1u << 31);  // no avx512vl
+  EXPECT_EQ(level(cpu, 3, nullptr), "x86-64-v3");
+  EXPECT_EQ(level(cpu, 2, nullptr), "fake holds code for x86-64-v4, and this CPU lacks avx512vl");
+  cpu = kEverything;
+  cpu.saved_registers = 0x7;  // the system saves 256 bits only
+  EXPECT_EQ(level(cpu, 3, nullptr), "x86-64-v3");
+  cpu.saved_registers = 0x3;
+  EXPECT_EQ(level(cpu, 3, nullptr),
+            "fake holds code for x86-64-v3 and x86-64-v4, and this CPU lacks 256-bit registers "
+            "saved by the "
+            "operating system");
+  EXPECT_EQ(level({}, 3, nullptr),
+            "fake holds code for x86-64-v3 and x86-64-v4, and this CPU lacks avx");
+  // Each feature of v3 is asked for.
+  for (uint32_t bit : {28u, 12u, 29u, 22u}) {
+    cpu = kEverything;
+    cpu.leaf1_ecx &= ~(1u << bit);
+    EXPECT_THAT(level(cpu, 3, nullptr), HasSubstr("this CPU lacks"));
+  }
+  for (uint32_t bit : {5u, 3u, 8u}) {
+    cpu = kEverything;
+    cpu.leaf7_ebx &= ~(1u << bit);
+    EXPECT_THAT(level(cpu, 3, nullptr), HasSubstr("this CPU lacks"));
+  }
+}
+
 TEST(Open, ALevelCanBeForced) {
-  EXPECT_EQ(isa_error(3, "x86-64-v2"),
-            "SYLVITE_ISA is 'x86-64-v2': expected x86-64-v3 and x86-64-v4");
-  EXPECT_EQ(isa_error(1, "x86-64-v4"),
+  EXPECT_EQ(level(kEverything, 3, "x86-64-v3"), "x86-64-v3");
+  EXPECT_EQ(level(kEverything, 3, ""), "x86-64-v4");
+  EXPECT_EQ(level(kEverything, 3, "x86-64-v2"),
+            "SYLVITE_ISA is 'x86-64-v2': expected x86-64-v3 or x86-64-v4");
+  EXPECT_EQ(level(kEverything, 1, "x86-64-v4"),
             "SYLVITE_ISA is 'x86-64-v4', but fake holds code for x86-64-v3 only");
-  if (missing_feature(SYL_X86_64_V3) == nullptr) {
-    EXPECT_EQ(isa_error(3, "x86-64-v3"), "x86-64-v3");
-    EXPECT_EQ(isa_error(1, nullptr), "x86-64-v3");
-    EXPECT_EQ(isa_error(1, ""), "x86-64-v3");
-  }
-  if (missing_feature(SYL_X86_64_V4) == nullptr) {
-    EXPECT_EQ(isa_error(3, nullptr), "x86-64-v4");
-  } else {
-    EXPECT_THAT(isa_error(2, nullptr), HasSubstr("and this CPU lacks "));
-    EXPECT_THAT(isa_error(3, "x86-64-v4"), HasSubstr("but this CPU lacks "));
-  }
+  CpuFeatures cpu = kEverything;
+  cpu.leaf7_ebx &= ~(1u << 16);
+  EXPECT_EQ(level(cpu, 3, "x86-64-v4"), "SYLVITE_ISA is 'x86-64-v4', but this CPU lacks avx512f");
 }
 
 // ---- running ----

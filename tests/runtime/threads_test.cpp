@@ -6,13 +6,18 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <unistd.h>
 #include <xmmintrin.h>
 
 #include <algorithm>
 #include <atomic>
+#include <climits>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <random>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -143,6 +148,66 @@ TEST(ThreadCount, FollowsTheAffinityMask) {
   ASSERT_EQ(sched_setaffinity(0, sizeof one, &one), 0);
   EXPECT_EQ(default_thread_count(), 1);
   ASSERT_EQ(sched_setaffinity(0, sizeof before, &before), 0);
+}
+
+// A system's files of control groups, made up.
+class Quota : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = ::testing::TempDir() + "sylvite-quota-XXXXXX";
+    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
+    root_ = pattern;
+  }
+  void TearDown() override { std::filesystem::remove_all(root_); }
+
+  void write(const std::string &path, const std::string &text) {
+    const std::filesystem::path file = root_ + path;
+    std::filesystem::create_directories(file.parent_path());
+    std::ofstream(file) << text;
+  }
+  int count() const { return quota_thread_count(root_.c_str()); }
+
+  std::string root_;
+};
+
+TEST_F(Quota, NoFilesNoLimit) {
+  EXPECT_EQ(count(), INT_MAX);
+}
+
+TEST_F(Quota, Version2TakesTheLeastOnTheWayUp) {
+  write("/proc/self/cgroup", "0::/a/b\n");
+  write("/sys/fs/cgroup/a/b/cpu.max", "max 100000\n");
+  EXPECT_EQ(count(), INT_MAX);
+  write("/sys/fs/cgroup/a/cpu.max", "250000 100000\n");
+  EXPECT_EQ(count(), 3);
+  write("/sys/fs/cgroup/a/b/cpu.max", "150000 100000\n");
+  EXPECT_EQ(count(), 2);
+  write("/sys/fs/cgroup/a/b/cpu.max", "1000 100000\n");
+  EXPECT_EQ(count(), 1);
+}
+
+TEST_F(Quota, InAContainerThePathMayBeOutOfSight) {
+  write("/proc/self/cgroup", "0::/docker/1a2b\n");
+  write("/sys/fs/cgroup/cpu.max", "200000 100000\n");
+  EXPECT_EQ(count(), 2);
+  std::filesystem::remove_all(root_ + "/proc");
+  EXPECT_EQ(count(), 2);
+}
+
+TEST_F(Quota, Version1) {
+  write("/proc/self/cgroup", "5:memory:/x\n4:cpu,cpuacct:/x/y\n0::/\n");
+  write("/sys/fs/cgroup/cpu,cpuacct/x/y/cpu.cfs_quota_us", "-1\n");
+  write("/sys/fs/cgroup/cpu,cpuacct/x/y/cpu.cfs_period_us", "100000\n");
+  EXPECT_EQ(count(), INT_MAX);
+  write("/sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_quota_us", "400000\n");
+  write("/sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_period_us", "100000\n");
+  EXPECT_EQ(count(), 4);
+}
+
+TEST_F(Quota, NonsenseIsNoLimit) {
+  write("/proc/self/cgroup", "\n:\n::\n0\n4:cpu\n0::" + std::string(20000, '/') + "\n");
+  write("/sys/fs/cgroup/cpu.max", "0 0\n");
+  EXPECT_EQ(count(), INT_MAX);
 }
 
 TEST(Split, PartsCoverTheExtentsOnceAtGrains) {
