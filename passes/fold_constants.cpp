@@ -4,7 +4,6 @@
 // Declines: results much larger than what they are computed from (an expanded constant is a view at
 // run time, not a weight in the file), and products so large that the evaluator would be felt.
 #include <algorithm>
-#include <cstring>
 
 #include "compiler/ir/evaluate.h"
 #include "passes/passes.h"
@@ -62,19 +61,8 @@ std::optional<Tensor> fold_quickly(const Node &node) {
   if (node.op == Op::Reshape) {
     return tensor.reshaped(*static_shape(node.output()->type.shape));
   }
-  if (node.op == Op::Transpose && node.attributes.integers("perm") == std::vector<int64_t>{1, 0}) {
-    const int64_t rows = tensor.shape()[0], columns = tensor.shape()[1];
-    const size_t size = static_cast<size_t>(size_of(tensor.dtype()));
-    Tensor result(tensor.dtype(), {columns, rows});
-    const std::byte *from = tensor.bytes().data();
-    std::byte *to = result.mutable_bytes();
-    for (int64_t row = 0; row < rows; ++row) {
-      for (int64_t column = 0; column < columns; ++column) {
-        std::memcpy(to + static_cast<size_t>(column * rows + row) * size,
-                    from + static_cast<size_t>(row * columns + column) * size, size);
-      }
-    }
-    return result;
+  if (node.op == Op::Transpose) {
+    return permuted(tensor, node.attributes.integers("perm"));
   }
   return std::nullopt;
 }

@@ -17,38 +17,37 @@ constexpr Pass kPasses[] = {
 #undef PASS
 };
 
-constexpr Pass pass(bool (*run)(Graph &)) {
-  for (const Pass &candidate : kPasses) {
-    if (candidate.run == run) {
-      return candidate;
-    }
-  }
-  throw std::logic_error("no such pass");  // at compile time: a missing line in passes.def
-}
+// The passes by name, for the lists below: a name without a line in passes.def does not compile.
+namespace step {
+#define PASS(function, kind, sentence) \
+  constexpr Pass function = {#function, PassKind::kind, sentence, sylvite::function};
+#include "passes/passes.def"
+#undef PASS
+}  // namespace step
 
 constexpr Pass kClean[] = {
-    pass(remove_dead),       pass(fold_host_values),      pass(fold_constants),
-    pass(remove_identities), pass(common_subexpressions), pass(remove_dead),
+    step::remove_dead,       step::fold_host_values,      step::fold_constants,
+    step::remove_identities, step::common_subexpressions, step::remove_dead,
 };
 constexpr Pass kCanonicalForm[] = {
-    pass(lower_convolutions),  // before views merge: a patch embedding is two of them and a product
-    pass(fold_constants),        pass(simplify_arithmetic), pass(simplify_lookups),
-    pass(merge_views),           pass(canonical_matmuls),   pass(sink_views),
-    pass(fold_constants),  // what moved through a view: biases, transposed weights
-    pass(merge_views),           pass(remove_identities),
-    pass(simplify_arithmetic),  // factors that a view had kept apart
-    pass(common_subexpressions),
+    step::lower_convolutions,  // before views merge: a patch embedding is two of them and a product
+    step::fold_constants,        step::simplify_arithmetic, step::simplify_lookups,
+    step::merge_views,           step::canonical_matmuls,   step::sink_views,
+    step::fold_constants,  // what moved through a view: biases, transposed weights
+    step::merge_views,           step::remove_identities,
+    step::simplify_arithmetic,  // factors that a view had kept apart
+    step::common_subexpressions,
 };
 constexpr Pass kRaise[] = {
-    pass(raise_layer_norm), pass(raise_softmax),     pass(raise_attention),
-    pass(merge_views),      pass(remove_identities), pass(common_subexpressions),
+    step::raise_layer_norm, step::raise_softmax,     step::raise_attention,
+    step::merge_views,      step::remove_identities, step::common_subexpressions,
 };
-constexpr Pass kPlace[] = {pass(pack_qkv), pass(pack_weights), pass(remove_dead)};
+constexpr Pass kPlace[] = {step::pack_qkv, step::pack_weights, step::remove_dead};
 constexpr Pass kFuse[] = {
-    pass(form_kernels),
-    pass(fuse_residual_norm),  // before fuse_epilogues, which would give the sum to the product
-    pass(fuse_result_views),   // before fuse_views, which would give the views to the readers
-    pass(fuse_views),         pass(fuse_elementwise), pass(fuse_epilogues), pass(fuse_prologues),
+    step::form_kernels,
+    step::fuse_residual_norm,  // before fuse_epilogues, which would give the sum to the product
+    step::fuse_result_views,   // before fuse_views, which would give the views to the readers
+    step::fuse_views,         step::fuse_elementwise, step::fuse_epilogues, step::fuse_prologues,
 };
 
 struct Stage {

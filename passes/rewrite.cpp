@@ -4,6 +4,7 @@
 #include "passes/rewrite.h"
 
 #include <algorithm>
+#include <cstring>
 #include <numeric>
 
 #include "compiler/ir/error.h"
@@ -155,6 +156,35 @@ bool rewrite(Graph &graph, std::span<const Rule> rules) {
     changed |= again;
   }
   return changed;
+}
+
+Tensor permuted(const Tensor &tensor, const std::vector<int64_t> &perm) {
+  const size_t rank = perm.size();
+  std::vector<int64_t> shape(rank), strides(rank, 1), steps(rank), index(rank, 0);
+  for (size_t axis = rank; axis-- > 1;) {
+    strides[axis - 1] = strides[axis] * tensor.shape()[axis];
+  }
+  for (size_t axis = 0; axis < rank; ++axis) {
+    shape[axis] = tensor.shape()[static_cast<size_t>(perm[axis])];
+    steps[axis] = strides[static_cast<size_t>(perm[axis])];
+  }
+  Tensor result(tensor.dtype(), shape);
+  const size_t size = static_cast<size_t>(size_of(tensor.dtype()));
+  const std::byte *from = tensor.bytes().data();
+  std::byte *to = result.mutable_bytes();
+  int64_t position = 0;
+  for (int64_t i = 0; i < result.count(); ++i, to += size) {
+    std::memcpy(to, from + static_cast<size_t>(position) * size, size);
+    for (size_t axis = rank; axis-- > 0;) {  // the next index, and where its element stands
+      position += steps[axis];
+      if (++index[axis] < shape[axis]) {
+        break;
+      }
+      position -= steps[axis] * shape[axis];
+      index[axis] = 0;
+    }
+  }
+  return result;
 }
 
 bool same_shape(const Shape &a, const Shape &b, const SymbolTable &symbols) {

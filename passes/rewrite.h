@@ -53,10 +53,13 @@ void replace_value(Graph &graph, Value *from, Value *to, const std::vector<Node 
 void erase_unused(Graph &graph, Node *node, std::vector<std::string> *sources = nullptr,
                   std::set<Node *> *erased = nullptr);
 
+// The tensor's elements in another order of axes.
+Tensor permuted(const Tensor &tensor, const std::vector<int64_t> &perm);
+
 // --- questions about values ---
 bool same_shape(const Shape &a, const Shape &b, const SymbolTable &symbols);
 bool same_type(const TensorType &a, const TensorType &b, const SymbolTable &symbols);
-// The op that produces the value, or Op::Constant's absence: null for graph inputs.
+// Whether a node of this op, or of this class, produces the value.
 bool is_op(const Value *value, Op op);
 bool is_class(const Value *value, OpClass op_class);
 // The value's only reader, when there is one that reads it (perhaps several times) and it is no

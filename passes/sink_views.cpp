@@ -88,14 +88,17 @@ Value *before_view(Builder &build, Value *operand, const Node &view) {
   if (tensor->count() == 1 && tensor->rank() == 0) {
     return operand;
   }
-  Shape full(static_cast<size_t>(view.output()->type.rank() - tensor->rank()), Dim(1));
-  full.insert(full.end(), operand->type.shape.begin(), operand->type.shape.end());
+  std::vector<int64_t> full(static_cast<size_t>(view.output()->type.rank() - tensor->rank()), 1);
+  full.insert(full.end(), tensor->shape().begin(), tensor->shape().end());
+  // Constants at once, not views of them: what moves next must recognise them.
   if (view.op == Op::Transpose) {
-    return build.transpose(build.reshape(operand, full), inverse(view.attributes.integers("perm")));
+    return build.constant(
+        permuted(tensor->reshaped(full), inverse(view.attributes.integers("perm"))), operand->name);
   }
-  const std::optional<Shape> shape = shape_before_reshape(
-      full, below->type.shape, view.output()->type.shape, build.graph().symbol_table());
-  return shape ? build.reshape(operand, *shape) : nullptr;
+  const std::optional<Shape> shape =
+      shape_before_reshape(Shape(full.begin(), full.end()), below->type.shape,
+                           view.output()->type.shape, build.graph().symbol_table());
+  return shape ? build.constant(tensor->reshaped(*static_shape(*shape)), operand->name) : nullptr;
 }
 
 // f(view(x), ...) => view(f(x, ...)) for a reshape or transpose
