@@ -221,9 +221,13 @@ bool ThreadPool::start(int threads) {
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, kStackBytes);
-  // Workers take no signals: these are for the threads that the caller knows of.
+  // Workers take no signals, which are for the threads that the caller knows of; but faults stay
+  // with the thread that makes them.
   sigset_t all, before;
   sigfillset(&all);
+  for (const int fault : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP}) {
+    sigdelset(&all, fault);
+  }
   pthread_sigmask(SIG_SETMASK, &all, &before);
   for (int i = 0; i < threads - 1; ++i) {
     Worker &worker = workers_[i];

@@ -1,9 +1,11 @@
 // The main program of every compiled model: the plan object brings the descriptor, the file itself
 // the weights.
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <memory>
 #include <string>
@@ -38,6 +40,23 @@ int exit_code(const std::string &name, const Error &error) {
   fflush(stdout);
   fprintf(stderr, "%s: %s%s\n", name.c_str(), bug ? "internal error: " : "", error.message.c_str());
   return bug ? kExitBug : kExitBadInput;
+}
+
+char g_incomplete[256];  // what a handler of signals may print
+
+// The weights are read from the program's own file, page by page: one that was cut short faults
+// there.
+void report_incomplete_file(int) {
+  const ssize_t written = write(STDERR_FILENO, g_incomplete, strlen(g_incomplete));
+  _exit(written < 0 ? kExitBug : kExitBadInput);
+}
+
+void catch_incomplete_file(const std::string &name) {
+  snprintf(g_incomplete, sizeof g_incomplete,
+           "%s: the program's file is incomplete: copy it again\n", name.c_str());
+  struct sigaction action = {};
+  action.sa_handler = report_incomplete_file;
+  sigaction(SIGBUS, &action, nullptr);
 }
 
 // What goes to standard output may be a file on a full disk.
@@ -94,6 +113,7 @@ int act(const std::string &name, const sylvite_program &program, const ProgramOp
 int main(int argc, char **argv) {
   using namespace sylvite;
   const std::string name = base_name(argc > 0 ? argv[0] : nullptr);
+  catch_incomplete_file(name);
   const sylvite_program &program = sylvite_program_descriptor;
   const Result<ProgramOptions> options = parse_options(argc, argv, program);
   if (!options.ok()) {

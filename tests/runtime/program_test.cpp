@@ -1,5 +1,6 @@
 // The command line of a standalone program, linked with zig's libraries as `sylvite compile` links:
 // what it prints, what it writes, its exit codes.
+#include <elf.h>
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -79,8 +80,8 @@ class Program : public ::testing::Test {
     envp.push_back(nullptr);
     pid_t child = 0;
     Outcome outcome;
-    EXPECT_EQ(
-        posix_spawn(&child, SYLVITE_FAKE_PROGRAM, &actions, nullptr, argv.data(), envp.data()), 0);
+    EXPECT_EQ(posix_spawn(&child, program_.c_str(), &actions, nullptr, argv.data(), envp.data()),
+              0);
     posix_spawn_file_actions_destroy(&actions);
     int status = 0;
     EXPECT_EQ(waitpid(child, &status, 0), child);
@@ -129,6 +130,7 @@ class Program : public ::testing::Test {
     return values;
   }
 
+  std::string program_ = SYLVITE_FAKE_PROGRAM;
   std::filesystem::path folder_;
 };
 
@@ -317,6 +319,20 @@ TEST_F(Program, NeedsNothingButTheKernel) {
   const Result<std::vector<HostTensor>> outputs = read_npz(file("out.npz"));
   ASSERT_TRUE(outputs.ok()) << outputs.error().message;
   EXPECT_EQ(floats(outputs.value()[0]), kScaled);
+}
+
+TEST_F(Program, AFileThatWasCutShort) {
+  std::string program = text_in(SYLVITE_FAKE_PROGRAM);
+  Elf64_Ehdr header;
+  std::memcpy(&header, program.data(), sizeof header);
+  Elf64_Phdr last;  // the weights
+  std::memcpy(&last, program.data() + header.e_phoff + (header.e_phnum - 1) * sizeof last,
+              sizeof last);
+  ASSERT_EQ(last.p_type, static_cast<Elf64_Word>(PT_LOAD));
+  std::ofstream(file("short")) << program.substr(0, last.p_offset);
+  ASSERT_EQ(chmod(file("short").c_str(), 0755), 0);
+  program_ = file("short");
+  expect_error({"--info"}, 1, "the program's file is incomplete: copy it again");
 }
 
 // An old CPU must reach the line that says so: wide registers stand in the peak's own functions
