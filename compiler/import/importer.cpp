@@ -547,7 +547,9 @@ const onnx::FunctionProto &Importer::body_of(const onnx::NodeProto &node,
     for (size_t i = 0; i < view.input_count(); ++i) {
       types.push_back(type_proto_of(view.input_or_null(i)));
     }
-    const onnx::FunctionBodyBuildContextImpl context(resolved(node, scope), types);
+    // The context points into the node that it is given.
+    const onnx::NodeProto own = resolved(node, scope);
+    const onnx::FunctionBodyBuildContextImpl context(own, types);
     for (const int version :
          nearest_first(schema.context_dependent_function_opset_versions(), opset)) {
       onnx::FunctionProto &body = bodies_.emplace_back();
