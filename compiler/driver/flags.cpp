@@ -46,7 +46,7 @@ void add_model_flags(CLI::App &command, ModelFlags &flags) {
       .add_option("--fix", flags.fixed,
                   "fix a dynamic size: --fix batch=1 (names: `sylvite inspect MODEL`)")
       ->type_name("SYMBOL=N");
-  command.add_option("--disable-pass", flags.disabled, "leave a pass out; may be repeated")
+  command.add_option("--disable-pass", flags.disabled, "leave a pass out, or all-fusions; may be repeated")
       ->type_name("PASS")
       ->delimiter(',');
   command

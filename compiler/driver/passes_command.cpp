@@ -5,7 +5,6 @@
 
 #include "compiler/driver/commands.h"
 #include "compiler/driver/text_file.h"
-#include "compiler/ir/error.h"
 #include "compiler/ir/text.h"
 #include "passes/passes.h"
 
@@ -53,9 +52,7 @@ void run_passes(const PassesFlags &flags) {
   std::unique_ptr<Graph> graph = parse_graph(read_text(flags.file));
   verify(*graph);
   for (const Pass *pass : chosen) {
-    RunningScope running(std::string("pass ") + pass->name);
-    pass->run(*graph);
-    verify(*graph);
+    run_pass(*graph, *pass);
   }
   if (flags.all) {
     run_pipeline(*graph);

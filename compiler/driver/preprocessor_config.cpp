@@ -37,19 +37,16 @@ struct ProcessorDefaults {
   std::array<double, 3> mean, std;
 };
 constexpr std::array<double, 3> kHalf = {0.5, 0.5, 0.5};
-constexpr std::array<double, 3> kImageNetMean = {0.485, 0.456, 0.406},
-                                kImageNetStd = {0.229, 0.224, 0.225};
 constexpr std::array<double, 3> kClipMean = {0.48145466, 0.4578275, 0.40821073},
                                 kClipStd = {0.26862954, 0.26130258, 0.27577711};
 constexpr ProcessorDefaults kProcessors[] = {
     {"CLIP", false, true, {0, 0, 224}, SYL_BICUBIC, kClipMean, kClipStd},
     {"ChineseCLIP", false, true, {0, 0, 224}, SYL_BICUBIC, kClipMean, kClipStd},
     {"Bit", false, true, {0, 0, 224}, SYL_BICUBIC, kClipMean, kClipStd},
-    {"ConvNext", false, false, {0, 0, 384}, SYL_BILINEAR, kImageNetMean, kImageNetStd},
+    {"ConvNext", false, false, {0, 0, 384}, SYL_BILINEAR, kHalf, kHalf},
     {"DeiT", true, true, {256, 256, 0}, SYL_BICUBIC, kHalf, kHalf},
-    {"Beit", true, false, {224, 224, 0}, SYL_BICUBIC, kHalf, kHalf},
-    {"MobileNetV1", false, true, {0, 0, 256}, SYL_BILINEAR, kHalf, kHalf},
-    {"MobileNetV2", false, true, {0, 0, 256}, SYL_BILINEAR, kHalf, kHalf},
+    {"Beit", true, true, {256, 256, 0}, SYL_BICUBIC, kHalf, kHalf},
+    {"MobileNetV", false, true, {0, 0, 256}, SYL_BILINEAR, kHalf, kHalf},
     {"", true, false, {224, 224, 0}, SYL_BILINEAR, kHalf, kHalf},  // ViT and all others
 };
 
@@ -217,9 +214,10 @@ void read_preprocessor(const JsonSettings &settings, sylvite_classify_task &task
   }
   if (task.do_resize != 0 && type.starts_with("ConvNext")) {
     apply_crop_fraction(settings, task);
-  } else if (settings.find("crop_pct") != nullptr || type.starts_with("Levit")) {
-    throw_model_error(settings.file(), ": key 'crop_pct' or a type '", shortened(type),
-                      "' resizes in a way that is not supported; give --resize and --crop");
+  } else if (settings.find("crop_pct") != nullptr) {
+    settings.fail("crop_pct", "nothing: only ConvNext's way of cropping a fraction is supported");
+  } else if (type.starts_with("Levit")) {  // enlarges the size that its file names
+    settings.fail("image_processor_type", "one that resizes to the size it names");
   }
   task.rescale = 1.0f;
   if (settings.boolean("do_rescale", true)) {

@@ -6,21 +6,10 @@
 
 namespace sylvite::testing {
 
-std::vector<std::string> fusing_passes() {
-  std::vector<std::string> names;
-  for (const Pass &pass : all_passes()) {
-    const std::string name = pass.name;
-    if (name.starts_with("fuse_") || name.starts_with("raise_")) {
-      names.push_back(name);
-    }
-  }
-  return names;
-}
-
 std::unique_ptr<CompiledVariant> compile_variant(const std::filesystem::path &file, Fusion fusion) {
   LowerOptions lowering;
   if (fusion == Fusion::None) {
-    lowering.pipeline.disabled = fusing_passes();
+    lowering.pipeline.disabled = {kAllFusions};
   }
   std::unique_ptr<CompiledVariant> variant = std::make_unique<CompiledVariant>();
   variant->model = lower_model(file, lowering);

@@ -4,7 +4,6 @@
 #include <filesystem>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "compiler/driver/compile_model.h"
 #include "compiler/driver/loaded_model.h"
@@ -18,9 +17,6 @@ struct CompiledVariant {
 enum class Fusion { All, None };
 // Code for both ISA levels; with the sanitizers of this build.
 std::unique_ptr<CompiledVariant> compile_variant(const std::filesystem::path &file, Fusion fusion);
-
-// The passes that only make programs faster: all whose name begins with "fuse_" or "raise_".
-std::vector<std::string> fusing_passes();
 
 bool host_has_v4();
 // Opens the code of one level: "" for the machine's best.
