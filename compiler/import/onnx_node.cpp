@@ -250,7 +250,14 @@ void OnnxNode::assume_at_most(const Dim &size, const Dim &most, const std::strin
   if (proved_le(size, most)) {
     return;
   }
-  outermost(graph_).guards.push_back({min(size, most), size, "'" + name() + "' " + reason});
+  std::vector<Guard> &guards = outermost(graph_).guards;
+  const Dim bounded = min(size, most);
+  if (std::any_of(guards.begin(), guards.end(), [&](const Guard &guard) {
+        return guard.left == bounded && guard.right == size;
+      })) {
+    return;
+  }
+  guards.push_back({bounded, size, "'" + name() + "' " + reason});
   const std::optional<int64_t> limit = most.constant();
   if (!limit) {
     return;

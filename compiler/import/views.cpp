@@ -210,21 +210,24 @@ Dim not_negative(const OnnxNode &node, const Dim &size) {
 
 AxisSlice forward_slice(OnnxNode &node, const Dim &size, const Dim &start, const Dim &end,
                         int64_t step) {
-  const bool to_end = end.is_constant() && *end.constant() >= kEndOfAxis;
-  const bool beyond = start.is_constant() && *start.constant() >= kEndOfAxis;
-  const Dim first =
-      beyond ? size : clamped(node, from_front(node, start, size, "starts at"), 0, size);
   Dim last = size;
-  if (!to_end) {
+  if (!end.is_constant() || *end.constant() < kEndOfAxis) {
     last = from_front(node, end, size, "ends at");
     if (size.is_constant() && !last.is_constant()) {
       // A table cut to the length of the input: reading less than was asked for would be a mistake.
       node.assume_at_most(last, size, "takes " + last.str() + " rows of a table of " + size.str());
-      last = node.proved_le(0, last) ? last : max(last, 0);
+      last = not_negative(node, last);
     } else {
       last = clamped(node, last, 0, size);
     }
   }
+  if (start.is_constant() && *start.constant() >= kEndOfAxis) {
+    return {size, 0};
+  }
+  Dim first = from_front(node, start, size, "starts at");
+  // `last` is within the axis, so a start in front of it is too.
+  first =
+      node.proved_le(first, last) ? clamped(node, first, 0, last) : clamped(node, first, 0, size);
   return {first, not_negative(node, ceil_div(last - first, step))};
 }
 
