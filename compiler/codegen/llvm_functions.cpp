@@ -325,8 +325,8 @@ class PrepareWriter : public FunctionWriter {
       symbol = builder_.CreateSDiv(rest.value, coefficient);
       llvm::Value *whole =
           builder_.CreateICmpEQ(builder_.CreateSRem(rest.value, coefficient), dims_.constant(0));
-      const std::string message = where + ", which is not " + one_line(form.str()) + " for any " +
-                                  one_line(binding.symbol);
+      const std::string message =
+          where + ", which is not " + one_line(form.str()) + " for any " + one_line(binding.symbol);
       require_without_overflow(rest.overflow, message, given);
       require(whole, message, given);
     }

@@ -196,7 +196,8 @@ void PlanBuilder::number_weights() {
     numbers[value] = plan.first_weight() + weight;
     by_content.emplace(content, weight);
     plan.weights.push_back(tensor);
-    plan.weight_names.push_back(label_of(*value));
+    const bool named = !value->name.empty() || !value->producer->sources.empty();
+    plan.weight_names.push_back(named ? label_of(*value) : "weight" + std::to_string(weight));
   };
   for (const Node *node : calls) {
     std::for_each(node->inputs.begin(), node->inputs.end(), add);

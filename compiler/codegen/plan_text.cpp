@@ -117,6 +117,16 @@ void print_kernels(std::ostringstream &out, const Plan &plan) {
   }
 }
 
+// The first of the ONNX nodes, which is the most telling, and how many more there are.
+std::string sources_note(const std::string &sources) {
+  if (sources.empty()) {
+    return "";
+  }
+  const auto more = std::count(sources.begin(), sources.end(), ',');
+  return "  # " + sources.substr(0, sources.find(',')) +
+         (more == 0 ? "" : " and " + std::to_string(more) + " more");
+}
+
 void print_calls(std::ostringstream &out, const Plan &plan) {
   if (!plan.calls.empty()) {
     out << "calls\n";
@@ -140,7 +150,7 @@ void print_calls(std::ostringstream &out, const Plan &plan) {
     if (!call.scratch_bytes.is(0)) {
       out << ", scratch " << call.scratch_bytes.str();
     }
-    out << (call.sources.empty() ? "" : "  # ") << call.sources << '\n';
+    out << sources_note(call.sources) << '\n';
   }
   for (const PlanCopy &copy : plan.copies) {
     out << "       b" << copy.to << " = copy of b" << copy.from << '\n';
