@@ -215,7 +215,7 @@ Result<ProgramOptions> parse_options(int argc, char **argv, const sylvite_progra
   if (chosen == nullptr && !arrays && program.classify != nullptr) {
     options.action = Action::Classify;
     if (options.paths.empty()) {
-      return usage("no images given");
+      return usage("no images given (- reads a list from standard input)");
     }
     return options;
   }
@@ -232,7 +232,8 @@ std::string help_text(const std::string &program_name, const sylvite_program &pr
   const std::string name = program_name;
   const char *input = program.input_count > 0 ? program.inputs[0].name : "x";
   const char *output = program.output_count > 0 ? program.outputs[0].name : "y";
-  std::string text = text_of(name, ": the model ", program.model_name, ", compiled by Sylvite\n\n");
+  std::string text =
+      text_of(name, " runs the model '", program.model_name, "', compiled by Sylvite.\n\n");
   if (program.classify != nullptr) {
     text += text_of("  ", name, " ", kClassifyUsage, "\n\n", kClassifyHelp,
                     "\nAs a function on arrays:\n\n");
