@@ -88,8 +88,7 @@ Result<Image> decode_bytes(Bytes bytes, int32_t channels, const std::string &whe
   return image;
 }
 
-// --- PNG
-// ---------------------------------------------------------------------------------------------------
+// --- PNG -------------------------------------------------------------------------------------
 
 constexpr std::string_view kPngSignature("\x89PNG\r\n\x1a\n", 8);
 constexpr size_t kChunkOverhead = 12, kHeaderBytes = 13;
@@ -232,8 +231,7 @@ Result<Image> decode_png(Bytes file, const std::string &where) {
   return image;
 }
 
-// --- JPEG
-// --------------------------------------------------------------------------------------------------
+// --- JPEG ------------------------------------------------------------------------------------
 
 struct Jpeg {
   uint32_t width = 0, height = 0, components = 0;

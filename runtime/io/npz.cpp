@@ -365,8 +365,7 @@ Result<std::vector<HostTensor>> read_archive(const ByteSource &source) {
   return tensors;
 }
 
-// --- Writing
-// ---------------------------------------------------------------------------------------------
+// --- Writing ---------------------------------------------------------------------------------
 
 class Record {
  public:

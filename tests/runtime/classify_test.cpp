@@ -34,8 +34,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-// --- A model: logits = mean of red, mean of green, mean of blue, 0.5
-// -------------------------------------
+// --- A model: logits = mean of red, mean of green, mean of blue, 0.5 -------------------------
 
 std::vector<int64_t> batches_run;
 bool give_nan = false;
@@ -489,8 +488,7 @@ TEST_F(Classify, InterfaceChecksItsArguments) {
   EXPECT_TRUE(classifier.run(1).empty());  // nothing waits
 }
 
-// --- Text
-// ------------------------------------------------------------------------------------------------
+// --- Text ------------------------------------------------------------------------------------
 
 TEST(TaskText, JsonStrings) {
   EXPECT_EQ(json_string("plain"), "\"plain\"");

@@ -107,8 +107,7 @@ TEST(Decode, GreyAndColourConvert) {
   }
 }
 
-// --- Hostile files
-// ---------------------------------------------------------------------------------------
+// --- Hostile files ---------------------------------------------------------------------------
 
 std::vector<std::byte> bytes_of(std::string_view text) {
   const auto bytes = std::as_bytes(std::span(text));
@@ -285,8 +284,7 @@ TEST(HostileImage, DecoderHoldsNoMemoryOutsideItsScope) {
             nullptr);
 }
 
-// --- Resize
-// ----------------------------------------------------------------------------------------------
+// --- Resize ----------------------------------------------------------------------------------
 
 sylvite_resample filter_named(const std::string &name) {
   constexpr const char *kNames[] = {"nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"};
@@ -321,8 +319,7 @@ TEST(Resize, RefusesWhatIsTooLarge) {
   EXPECT_FALSE(resize_image(image, 4, 4, static_cast<sylvite_resample>(99), "x").ok());
 }
 
-// --- Preprocessing
-// ---------------------------------------------------------------------------------------
+// --- Preprocessing ---------------------------------------------------------------------------
 
 sylvite_classify_task base_task() {
   sylvite_classify_task task{};

@@ -192,8 +192,7 @@ TEST(Crc32, KnownValue) {
   }
 }
 
-// --- Writing
-// ---------------------------------------------------------------------------------------------
+// --- Writing ---------------------------------------------------------------------------------
 
 std::vector<HostTensor> sample_tensors() {
   std::vector<HostTensor> tensors;
@@ -345,8 +344,7 @@ TEST_F(TensorFile, ReadsFromAPipe) {
   EXPECT_EQ(tensors.value().size(), read_npz(golden("stored.npz")).value().size());
 }
 
-// --- Hostile files
-// ---------------------------------------------------------------------------------------
+// --- Hostile files ---------------------------------------------------------------------------
 
 template <typename T>
 std::string error_of(const Result<T> &result) {
