@@ -188,7 +188,7 @@ bool raise_attention(Graph &graph) {
     const std::string name = describe(*node);
     std::string condition;
     const Outcome outcome = raise(graph, node, erased, condition);
-    changed |= outcome == Outcome::Raised;
+    changed |= outcome != Outcome::NotAttention;
     if (outcome == Outcome::NearMiss) {
       graph.near_misses.push_back({"attention", name, condition});
     }

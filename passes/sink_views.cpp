@@ -72,6 +72,13 @@ std::optional<Shape> shape_before_reshape(const Shape &shape, const Shape &from,
   return result;
 }
 
+// Broadcasting adds the leading axes of one element again.
+Tensor without_leading_ones(const Tensor &tensor) {
+  const auto first = std::find_if(tensor.shape().begin(), tensor.shape().end(),
+                                  [](int64_t size) { return size != 1; });
+  return tensor.reshaped({first, tensor.shape().end()});
+}
+
 // The operand as `view`'s input sees it: an operand under an equal view, or a constant; null if
 // neither.
 Value *before_view(Builder &build, Value *operand, const Node &view) {
@@ -92,13 +99,16 @@ Value *before_view(Builder &build, Value *operand, const Node &view) {
   full.insert(full.end(), tensor->shape().begin(), tensor->shape().end());
   // Constants at once, not views of them: what moves next must recognise them.
   if (view.op == Op::Transpose) {
-    return build.constant(
-        permuted(tensor->reshaped(full), inverse(view.attributes.integers("perm"))), operand->name);
+    const Tensor moved =
+        permuted(tensor->reshaped(full), inverse(view.attributes.integers("perm")));
+    return build.constant(without_leading_ones(moved), operand->name);
   }
   const std::optional<Shape> shape =
       shape_before_reshape(Shape(full.begin(), full.end()), below->type.shape,
                            view.output()->type.shape, build.graph().symbol_table());
-  return shape ? build.constant(tensor->reshaped(*static_shape(*shape)), operand->name) : nullptr;
+  return shape ? build.constant(without_leading_ones(tensor->reshaped(*static_shape(*shape))),
+                                operand->name)
+               : nullptr;
 }
 
 // f(view(x), ...) => view(f(x, ...)) for a reshape or transpose
