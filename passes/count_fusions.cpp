@@ -21,9 +21,18 @@ bool is_constant(const Node &kernel, const Value *value) {
   return constant_of(outside(kernel, value)) != nullptr;
 }
 
+// A table as it stands, seen through views: positions.
+bool is_table(const Node &kernel, const Value *value) {
+  while (value->producer != nullptr && class_of(value->producer->op) == OpClass::View &&
+         value->producer->inputs.size() == 1) {
+    value = value->producer->input(0);
+  }
+  return is_constant(kernel, value);
+}
+
 // What an embedding sum is made of: tables, rows gathered from tables, sums and views of these.
 bool is_embedding(const Node &kernel, const Value *value) {
-  if (is_constant(kernel, value) || is_class(value, OpClass::Leaf)) {
+  if (is_table(kernel, value) || is_class(value, OpClass::Leaf)) {
     return true;
   }
   if (value->producer == nullptr) {
@@ -77,7 +86,10 @@ void count_norm(const Node &kernel, const Node &root, FusionCounts &counts) {
   if (sum == nullptr) {
     return;
   }
-  const bool embedding = is_embedding(kernel, sum->input(0)) || is_embedding(kernel, sum->input(1));
+  const Value *a = sum->input(0), *b = sum->input(1);
+  // The first residual of a decoder adds to an embedding; that is no sum of embeddings.
+  const bool embedding = is_table(kernel, a) || is_table(kernel, b) ||
+                         (is_embedding(kernel, a) && is_embedding(kernel, b));
   ++(embedding ? counts.embed_norm : counts.add_norm);
 }
 

@@ -138,6 +138,13 @@ Outcome raise(Graph &graph, Node *softmax, std::set<Node *> &erased, std::string
       return Outcome::NearMiss;
     }
   }
+  for (const Value *value : {scores, weighted->input(0), weighted->output()}) {
+    if (value->type.dtype != product->type.dtype) {
+      condition = std::string("the product is ") + name_of(product->type.dtype) + ", '" +
+                  value->name + "' is " + name_of(value->type.dtype);
+      return Outcome::NearMiss;
+    }
+  }
   for (const auto &[value, reader] : {std::pair(scores, softmax), {weighted->input(0), weighted}}) {
     if (only_user(value) != reader) {
       condition = "'" + value->name + "' is read elsewhere too";
