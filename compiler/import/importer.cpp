@@ -31,7 +31,10 @@ using onnx::AttributeProto;
 
 constexpr int64_t kOldestOpset = 11;
 // Functions that call functions can describe exponentially large models.
-constexpr int64_t kMaxNodes = 200'000;
+constexpr int64_t kMaxNodes = 100'000;
+// A node may stand for many of the IR's, an Attention for two dozen.
+constexpr size_t kMaxOperations = 400'000;
+constexpr size_t kMaxOutputs = 4096;
 constexpr size_t kMaxPrintedName = 160;
 
 AttributeProto::AttributeType type_of(const AttributeProto &attribute) {
@@ -414,6 +417,10 @@ void Importer::import_node(const onnx::NodeProto &node, int index, Scope &scope)
                         " nodes when its functions are inlined");
     }
     OnnxNode view = view_of(node, source, scope);
+    if (view.output_count() > kMaxOutputs) {
+      throw_model_error("has ", view.output_count(), " outputs; at most ", kMaxOutputs,
+                        " are supported");
+    }
     const auto function = functions_.find(function_key(node));
     if (function != functions_.end()) {
       import_local_function(node, *function->second, source, view, scope);
@@ -421,6 +428,9 @@ void Importer::import_node(const onnx::NodeProto &node, int index, Scope &scope)
       import_if(node, view, scope);
     } else {
       import_standard(node, view, scope);
+    }
+    if (graph_->nodes().size() > kMaxOperations) {
+      throw_model_error("the model has more than ", kMaxOperations, " operations from here on");
     }
     for (size_t i = 0; i < view.output_count(); ++i) {
       if (!view.has_output(i)) {

@@ -11,6 +11,9 @@
 namespace sylvite {
 namespace {
 
+// Far more than any operator wants of sizes, axes or steps.
+constexpr int64_t kMaxNumbers = 4096;
+
 const char *kind_name(const OnnxAttribute &attribute) {
   constexpr const char *kNames[] = {"an integer", "a float", "a string", "a tensor",
                                     "integers",   "floats",  "strings"};
@@ -54,6 +57,10 @@ std::vector<Dim> OnnxNode::dims(size_t i, const char *role) const {
   }
   const Tensor *const tensor = constant_of(value);
   if (tensor != nullptr && is_integer(tensor->dtype())) {
+    if (tensor->count() > kMaxNumbers) {
+      fail("takes its ", role, " from '", value->name, "', which holds ", tensor->count(),
+           " numbers; at most ", kMaxNumbers, " are supported");
+    }
     std::vector<Dim> result;
     for (int64_t k = 0; k < tensor->count(); ++k) {
       result.emplace_back(tensor->at_int(k));

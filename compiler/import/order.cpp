@@ -121,13 +121,20 @@ std::vector<std::string> names_read_by(const onnx::NodeProto &node) {
 }
 
 std::string source_name(const onnx::NodeProto &node, int index, const std::string &prefix) {
+  std::string name = prefix;
   if (!node.name().empty()) {
-    return prefix + printable(node.name());
+    name += printable(node.name());
+  } else {
+    name += printable(node.op_type()) + "_" + std::to_string(index);
+    const auto output = std::find_if(node.output().begin(), node.output().end(),
+                                     [](const std::string &text) { return !text.empty(); });
+    if (output != node.output().end()) {
+      name += " (output " + printable(*output) + ")";
+    }
   }
-  const auto output = std::find_if(node.output().begin(), node.output().end(),
-                                   [](const std::string &name) { return !name.empty(); });
-  return prefix + printable(node.op_type()) + "_" + std::to_string(index) +
-         (output == node.output().end() ? "" : " (output " + printable(*output) + ")");
+  // Functions in functions put names before names.
+  constexpr size_t kMaxLength = 400;
+  return name.size() <= kMaxLength ? name : "..." + name.substr(name.size() - kMaxLength);
 }
 
 std::vector<int> topological_order(const Nodes &nodes, const std::string &prefix) {
