@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <fstream>
 #include <system_error>
+#include <vector>
 
 #include "compiler/ir/error.h"
 
@@ -25,9 +26,12 @@ std::string read_small_file(const std::filesystem::path &file) {
   if (!stream) {
     throw_model_error(file.string(), ": cannot be opened");
   }
-  std::string text(kLargestFile + 1, '\0');
-  stream.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<size_t>(stream.gcount()));
+  std::string text;
+  std::vector<char> piece(size_t{1} << 16);
+  while (stream && text.size() <= kLargestFile) {
+    stream.read(piece.data(), static_cast<std::streamsize>(piece.size()));
+    text.append(piece.data(), static_cast<size_t>(stream.gcount()));
+  }
   if (text.size() > kLargestFile) {
     throw_model_error(file.string(), ": is larger than ", kLargestFile, " bytes");
   }
