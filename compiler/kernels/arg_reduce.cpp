@@ -1,5 +1,5 @@
-// Position of the largest or smallest element along an axis (axis 0: results), one result at a time.
-// NaN counts as larger than every number; of equals the first is taken, or the last.
+// Position of the largest or smallest element along an axis (axis 0: results), one result at a
+// time. NaN counts as larger than every number; of equals the first is taken, or the last.
 #include "compiler/kernels/float_math.h"
 #include "compiler/kernels/template.h"
 

@@ -1,14 +1,16 @@
-// Attention, a whole row of scores at a time (axis 0: leading positions such as batch and head, axis 1:
-// rows of q).
+// Attention, a whole row of scores at a time (axis 0: leading positions such as batch and head,
+// axis 1: rows of q).
 //
-// For each leading position K is packed in panels of 16 keys and V in rows of whole vectors. For each
-// tile of rows: scores in register tiles through the score formula, the row's maximum, exponentials,
-// their sum, and the product with V in blocks of kContractionBlock keys that are added in order. Keys
-// beyond the last are scores of -inf in the last panel only, hence exact zeroes; the product runs over
-// real keys. So a row's bits depend neither on where its tile begins nor on how far others are padded.
+// For each leading position K is packed in panels of 16 keys and V in rows of whole vectors. For
+// each tile of rows: scores in register tiles through the score formula, the row's maximum,
+// exponentials, their sum, and the product with V in blocks of kContractionBlock keys that are
+// added in order. Keys beyond the last are scores of -inf in the last panel only, hence exact
+// zeroes; the product runs over real keys. So a row's bits depend neither on where its tile begins
+// nor on how far others are padded.
 //
 // The maximum drops NaN; NaN comes back through the exponentials' sum. A row of -inf gives NaN.
-// An online form (running maximum, blocks of keys) was 10 to 20 points slower at every length measured.
+// An online form (running maximum, blocks of keys) was 10 to 20 points slower at every length
+// measured.
 #include <limits>
 #include <vector>
 
@@ -39,7 +41,8 @@ int round_up(int64_t value, int multiple) {
 int64_t constant_size(const Node &root, const Dim &size, const char *what) {
   const std::optional<int64_t> constant = size.constant();
   if (!constant) {
-    throw_model_error(describe(root), ": ", what, " must be known at compile time, is ", size.str());
+    throw_model_error(describe(root), ": ", what, " must be known at compile time, is ",
+                      size.str());
   }
   return *constant;
 }
@@ -60,14 +63,14 @@ class Attention {
         root_(*input.root),
         shape_(root_.output()->type.shape),
         leading_(shape_.begin(), shape_.end() - 2),
-        depth_(static_cast<int>(constant_size(root_, root_.input(0)->type.shape.back(), "q's size"))),
+        depth_(
+            static_cast<int>(constant_size(root_, root_.input(0)->type.shape.back(), "q's size"))),
         width_(static_cast<int>(constant_size(root_, shape_.back(), "v's size"))),
         rows_(attention_tile(input.isa).rows),
         keys_tile_(attention_tile(input.isa).panels * kPanel),
         padded_width_(round_up(width_, kPanel)),
         width_tile_(padded_width_ % keys_tile_ == 0 ? keys_tile_ : kPanel),
-        deferred_(is_identity(*root_.regions[1]) &&
-                  root_.output()->type.dtype == DType::F32) {}
+        deferred_(is_identity(*root_.regions[1]) && root_.output()->type.dtype == DType::F32) {}
 
   KernelBody build() {
     define();
@@ -144,8 +147,7 @@ class Attention {
     products_(l, j, i, u) = 0.0f;
     products_(l, j, i, u) += q_rows_(kd, i, u) * k_panels_(l, kd, j, u);
     const Expr score = rounded(dtype, products_(j % kPanel, j / kPanel, i, u));
-    scores_(j, i, u) =
-        select(j < keys_, through(0, score, row_of(i), key_of(j)), Expr(-infinity));
+    scores_(j, i, u) = select(j < keys_, through(0, score, row_of(i), key_of(j)), Expr(-infinity));
 
     RDom chunk(0, panels, "chunk");
     const Expr here = scores_(chunk * kPanel + l, i, u);
@@ -178,8 +180,8 @@ class Attention {
     index.push_back(i + input_.begin1);
     index.push_back(d);
     const Expr result = deferred_ ? exact(sum_(d, i, u) * factor_(i, u)) : Expr(sum_(d, i, u));
-    result_(d, i, u) = stored_epilogue(
-        input_, [&](const Index &) { return rounded(dtype, result); }, index);
+    result_(d, i, u) =
+        stored_epilogue(input_, [&](const Index &) { return rounded(dtype, result); }, index);
     block_loop_ = blocks.x;
     in_block_ = kb.x;
     in_rest_ = kr.x;

@@ -1,7 +1,7 @@
 // A kernel node to an object: template, lowering with our passes, code generation in memory.
 //
-// The object depends only on the region, the ISA and the request: names that Halide numbers while it
-// works are mapped to fixed ones, and the function is named by the kernel's key.
+// The object depends only on the region, the ISA and the request: names that Halide numbers while
+// it works are mapped to fixed ones, and the function is named by the kernel's key.
 #include <Halide.h>
 
 #include <cstdlib>
@@ -26,10 +26,9 @@ using Halide::Expr;
 using Halide::Target;
 
 Target target_of(const KernelRequest &request) {
-  std::vector<Target::Feature> features = {Target::NoRuntime, Target::NoAsserts,
-                                           Target::NoBoundsQuery, Target::SSE41,
-                                           Target::AVX,       Target::AVX2,
-                                           Target::FMA,       Target::F16C};
+  std::vector<Target::Feature> features = {
+      Target::NoRuntime, Target::NoAsserts, Target::NoBoundsQuery, Target::SSE41,
+      Target::AVX,       Target::AVX2,      Target::FMA,           Target::F16C};
   if (request.isa == Isa::X86_64_V4) {
     features.insert(features.end(), {Target::AVX512, Target::AVX512_Skylake});
   }
@@ -46,9 +45,7 @@ Target target_of(const KernelRequest &request) {
 class Reporter : public Halide::CompileTimeErrorReporter {
  public:
   void warning(const char *) override {}
-  void error(const char *message) override {
-    check_failed("Halide", __FILE__, __LINE__, message);
-  }
+  void error(const char *message) override { check_failed("Halide", __FILE__, __LINE__, message); }
 };
 
 void report_through_us() {

@@ -1,8 +1,8 @@
-// Convolution over any number of spatial axes with groups, strides, padding and dilation (axis 0: batch
-// and output channel, axis 1: output rows). A direct loop: a row of outputs is accumulated over channels
-// and taps, vectorised over the row. The contraction runs over k = (channel, tap) in blocks of
-// kContractionBlock as in every product. Patch embeddings do not come here: their windows do not
-// overlap, so they are matmuls.
+// Convolution over any number of spatial axes with groups, strides, padding and dilation (axis 0:
+// batch and output channel, axis 1: output rows). A direct loop: a row of outputs is accumulated
+// over channels and taps, vectorised over the row. The contraction runs over k = (channel, tap) in
+// blocks of kContractionBlock as in every product. Patch embeddings do not come here: their windows
+// do not overlap, so they are matmuls.
 #include "compiler/ir/kernel_traits.h"
 #include "compiler/kernels/float_math.h"
 #include "compiler/kernels/region.h"
@@ -78,8 +78,9 @@ KernelBody conv_template(TemplateInput &input) {
     sum(x, y, u) = zero;
     const Expr next = sum(x, y, u) + part(x, y, u, b);
     sum(x, y, u) = type.is_float() ? exact(next) : next;
-    sum.compute_at(out, y).store_in(MemoryType::Heap).vectorize(x, input.lanes,
-                                                                TailStrategy::GuardWithIf);
+    sum.compute_at(out, y)
+        .store_in(MemoryType::Heap)
+        .vectorize(x, input.lanes, TailStrategy::GuardWithIf);
     sum.update().reorder(x, b).vectorize(x, input.lanes, TailStrategy::GuardWithIf);
     part.compute_at(sum, b);
     total = sum;

@@ -1,5 +1,5 @@
-// What the plan knows of a kernel: how its work is divided, its symbols, scratch and cost. Formulas of
-// the region's shapes alone.
+// What the plan knows of a kernel: how its work is divided, its symbols, scratch and cost. Formulas
+// of the region's shapes alone.
 #include <algorithm>
 #include <array>
 

@@ -1,6 +1,6 @@
-// The key of a kernel: everything that its object depends on, as text, hashed. Values are numbered in
-// order, symbols renamed in order of first appearance, names and sources left out: equal layers of a
-// model get equal keys, and one object.
+// The key of a kernel: everything that its object depends on, as text, hashed. Values are numbered
+// in order, symbols renamed in order of first appearance, names and sources left out: equal layers
+// of a model get equal keys, and one object.
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 

@@ -101,8 +101,8 @@ Stmt OutputPass::visit(const LetStmt *op) {
       call->name != Halide::Internal::Call::buffer_get_host) {
     return IRMutator::visit(op);
   }
-  const Expr bytes = Halide::cast<uint64_t>(output->second.offset) *
-                     bytes_constant(output->second.bytes);
+  const Expr bytes =
+      Halide::cast<uint64_t>(output->second.offset) * bytes_constant(output->second.bytes);
   return LetStmt::make(op->name, handle_of(address_of(op->value) + bytes), mutate(op->body));
 }
 

@@ -41,11 +41,11 @@ class OutputPass : public Halide::Internal::IRMutator {
     int bytes = 0;        // of an element
   };
   std::map<std::string, Output> outputs;  // by the name of the buffer
-  // By the name of the variable (out0.stride.1): Halide takes a stride that is set only when it is a
-  // constant or one parameter, and else reads it from the buffer, where ours has none.
+  // By the name of the variable (out0.stride.1): Halide takes a stride that is set only when it is
+  // a constant or one parameter, and else reads it from the buffer, where ours has none.
   std::map<std::string, Halide::Expr> strides;
-  std::string loop;                       // name of the loop that steps irregularly, or empty
-  std::string loop_variable;              // what its variable is called in `loop_offset`
+  std::string loop;           // name of the loop that steps irregularly, or empty
+  std::string loop_variable;  // what its variable is called in `loop_offset`
   Halide::Expr loop_offset;
 
  private:

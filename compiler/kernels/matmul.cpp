@@ -1,8 +1,8 @@
 // Products of two computed operands, with numpy batching (axis 0: leading positions, axis 1: rows).
 //
-// For each leading position B is packed in panels of 16 columns; a register tile of rows x panels runs
-// over k in blocks of kContractionBlock, as in matmul_panels.cpp. Nothing is known of the sizes, so rows
-// beyond the last are clamped and columns beyond the last computed and not stored.
+// For each leading position B is packed in panels of 16 columns; a register tile of rows x panels
+// runs over k in blocks of kContractionBlock, as in matmul_panels.cpp. Nothing is known of the
+// sizes, so rows beyond the last are clamped and columns beyond the last computed and not stored.
 #include <vector>
 
 #include "compiler/ir/kernel_traits.h"
@@ -36,7 +36,8 @@ KernelBody matmul_template(TemplateInput &input) {
   const Expr columns = formula.size(shape.back());
   const Expr rows = formula.size(shape[shape.size() - 2]);
 
-  Var n("n"), m("m"), u("u"), k("k"), l("l"), p("p"), q("q"), no("no"), ni("ni"), mo("mo"), mi("mi");
+  Var n("n"), m("m"), u("u"), k("k"), l("l"), p("p"), q("q"), no("no"), ni("ni"), mo("mo"),
+      mi("mi");
   const Index lead = formula.index_of(leading, u + input.begin0);
   const auto operand = [&](size_t number, const Expr &row, const Expr &column) {
     const Value *value = root.input(number);
@@ -75,8 +76,8 @@ KernelBody matmul_template(TemplateInput &input) {
   index.push_back(m + input.begin1);
   index.push_back(n);
   const Expr result = cast(compute_type(dtype), sum(n % kPanel, m, n / kPanel, u));
-  out(n, m, u) = stored_epilogue(
-      input, [&](const Index &) { return rounded(dtype, result); }, index);
+  out(n, m, u) =
+      stored_epilogue(input, [&](const Index &) { return rounded(dtype, result); }, index);
 
   out.split(m, mo, mi, tile.rows, TailStrategy::GuardWithIf)
       .split(n, no, ni, columns_of_tile, TailStrategy::GuardWithIf)
@@ -97,9 +98,7 @@ KernelBody matmul_template(TemplateInput &input) {
         .unroll(l)
         .unroll(p);
   };
-  const auto update = [&](Halide::Stage stage) {
-    stage.vectorize(l, lanes).unroll(l).unroll(p);
-  };
+  const auto update = [&](Halide::Stage stage) { stage.vectorize(l, lanes).unroll(l).unroll(p); };
   in_registers(sum);
   sum.compute_at(out, no);
   update(sum.update(0).reorder(l, p, m, blocks));

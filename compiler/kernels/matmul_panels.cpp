@@ -1,15 +1,16 @@
-// Products with packed weights: C[m, n] = epilogue(sum over k of A[m, k] B[k, n]), the leading axes of
-// A collapsed to m (axis 0: rows, axis 1: panels of 16 columns).
+// Products with packed weights: C[m, n] = epilogue(sum over k of A[m, k] B[k, n]), the leading axes
+// of A collapsed to m (axis 0: rows, axis 1: panels of 16 columns).
 //
-// A register tile of rows x panels is one Func (`product`), computed by chains of multiply-adds over
-// k in blocks of kContractionBlock whose sums are added in order. A tile has as many rows as there are
-// rows left, from a short list of heights chosen by `specialize`; the last tile shifts inwards. The
-// columns are split inside each specialisation, because a guard on them would put conditions into the
-// k loop (40 points of the peak). B's panels are read in place; A is read in place when it is an input,
-// and computed for all rows of the part first when it is a formula (a patch gather, a transpose).
+// A register tile of rows x panels is one Func (`product`), computed by chains of multiply-adds
+// over k in blocks of kContractionBlock whose sums are added in order. A tile has as many rows as
+// there are rows left, from a short list of heights chosen by `specialize`; the last tile shifts
+// inwards. The columns are split inside each specialisation, because a guard on them would put
+// conditions into the k loop (40 points of the peak). B's panels are read in place; A is read in
+// place when it is an input, and computed for all rows of the part first when it is a formula (a
+// patch gather, a transpose).
 //
-// In the k loop the product and the sum stay in Halide's default mode, where only one contraction is
-// possible: the tests compare with std::fma bit by bit.
+// In the k loop the product and the sum stay in Halide's default mode, where only one contraction
+// is possible: the tests compare with std::fma bit by bit.
 #include <algorithm>
 #include <vector>
 
@@ -73,8 +74,8 @@ class MatMulPanels {
     if (const Value *plain = plain_input(a)) {
       const size_t number = static_cast<size_t>(plain->index);
       a_ = [this, a, number](const Expr &kk, const Expr &row) {
-        return from_storage(a->type.dtype, input_.formula.inputs[number](
-                                               (row + input_.begin0) * depth_ + kk));
+        return from_storage(a->type.dtype,
+                            input_.formula.inputs[number]((row + input_.begin0) * depth_ + kk));
       };
       return;
     }
@@ -115,9 +116,7 @@ class MatMulPanels {
     return f;
   }
 
-  Expr sum(const Expr &a, const Expr &b) {
-    return sum_type_.is_float() ? exact(a + b) : a + b;
-  }
+  Expr sum(const Expr &a, const Expr &b) { return sum_type_.is_float() ? exact(a + b) : a + b; }
 
   void define_product() {
     const int block = static_cast<int>(kContractionBlock);
@@ -212,8 +211,12 @@ class MatMulPanels {
   }
 
   void keep_in_registers(Func f) {
-    f.vectorize(pi, input_.lanes).unroll(pi).unroll(pm).unroll(po).bound_extent(pi, kPanel).store_in(
-        MemoryType::Stack);
+    f.vectorize(pi, input_.lanes)
+        .unroll(pi)
+        .unroll(pm)
+        .unroll(po)
+        .bound_extent(pi, kPanel)
+        .store_in(MemoryType::Stack);
     for (int i = 0; i < f.num_update_definitions(); ++i) {
       f.update(i).vectorize(pi, input_.lanes).unroll(pi).unroll(pm).unroll(po);
     }

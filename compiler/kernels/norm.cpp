@@ -1,6 +1,6 @@
-// LayerNorm and RMS norm over the last axes (axis 0: rows). One row at a time: its formula (a residual
-// sum, an embedding's gathers) is computed once into a row buffer, summed, centred, squared, written.
-// The row itself may be the second output.
+// LayerNorm and RMS norm over the last axes (axis 0: rows). One row at a time: its formula (a
+// residual sum, an embedding's gathers) is computed once into a row buffer, summed, centred,
+// squared, written. The row itself may be the second output.
 //
 // The variance comes from centred values: E[x^2] - E[x]^2 cancels badly in float.
 #include "compiler/ir/error.h"
@@ -67,8 +67,8 @@ KernelBody norm_template(TemplateInput &input) {
     y = root.inputs.size() > 1 ? exact(y * parameter(1)) : y;
     y = root.inputs.size() > 2 ? exact(y + parameter(2)) : y;
   }
-  const Expr result = stored_epilogue(
-      input, [&](const std::vector<Expr> &) { return rounded(dtype, y); }, index);
+  const Expr result =
+      stored_epilogue(input, [&](const std::vector<Expr> &) { return rounded(dtype, y); }, index);
   if (second_output) {
     SYLVITE_CHECK(input.region.output(1) == x, "the second output is the norm's operand");
     out(k, row) = Halide::Tuple(result, to_storage(dtype, values(k, row)));

@@ -1,5 +1,5 @@
-// Maximum and average over sliding windows (axis 0: batch and channel, axis 1: output rows), a row of
-// outputs at a time.
+// Maximum and average over sliding windows (axis 0: batch and channel, axis 1: output rows), a row
+// of outputs at a time.
 #include <limits>
 
 #include "compiler/kernels/float_math.h"
@@ -43,7 +43,7 @@ KernelBody pool_template(TemplateInput &input) {
 
   Func fold("fold"), count("count"), out("out0");
   const Expr infinity = std::numeric_limits<float>::infinity();
-  fold(x, y, u) = average            ? Halide::Internal::make_zero(type)
+  fold(x, y, u) = average           ? Halide::Internal::make_zero(type)
                   : type.is_float() ? cast(type, -infinity)
                                     : type.min();
   const Expr before = fold(x, y, u);

@@ -1,8 +1,8 @@
 // Sum, mean, max, min and product over any axes.
 //
-// Where the last axis is reduced, one result at a time (axis 0: results): the last axis goes through
-// kSumLanes partial results, other reduced axes around it. Where it is kept, a row of results at a
-// time (axis 0: the other kept axes, axis 1: the last one), vectorised over the row.
+// Where the last axis is reduced, one result at a time (axis 0: results): the last axis goes
+// through kSumLanes partial results, other reduced axes around it. Where it is kept, a row of
+// results at a time (axis 0: the other kept axes, axis 1: the last one), vectorised over the row.
 #include <algorithm>
 
 #include "compiler/ir/error.h"
@@ -125,22 +125,23 @@ class Reduce {
   KernelBody along_rows() {
     Var u("u");
     Func out("out0");
-    const Shape outer_sizes = reduced_.empty() ? Shape() : sizes_of({reduced_.begin(), reduced_.end() - 1});
+    const Shape outer_sizes =
+        reduced_.empty() ? Shape() : sizes_of({reduced_.begin(), reduced_.end() - 1});
     const Dim width = reduced_.empty() ? Dim(1) : root_.input(0)->type.shape[reduced_.back()];
     const Index kept = formula_.index_of(sizes_of(kept_), u + input_.begin0);
-    const LaneFold fold = fold_lanes_around(
-        "fold", width, formula_.size(width), formula_.sizes(outer_sizes), {u}, start(),
-        [&](const Expr &sum, const Expr &k, const Index &outer) {
-          Index reduced = outer;
-          if (!reduced_.empty()) {
-            reduced.push_back(k);
-          }
-          return join(sum, operand(kept, reduced));
-        });
+    const LaneFold fold =
+        fold_lanes_around("fold", width, formula_.size(width), formula_.sizes(outer_sizes), {u},
+                          start(), [&](const Expr &sum, const Expr &k, const Index &outer) {
+                            Index reduced = outer;
+                            if (!reduced_.empty()) {
+                              reduced.push_back(k);
+                            }
+                            return join(sum, operand(kept, reduced));
+                          });
     const Expr all = lane_tree([&](int lane) -> Expr { return fold.function(lane, u); },
                                [&](const Expr &a, const Expr &b) { return join(a, b); });
-    out(u) = stored_epilogue(
-        input_, [&](const Index &) { return finish(all); }, result_index(kept));
+    out(u) =
+        stored_epilogue(input_, [&](const Index &) { return finish(all); }, result_index(kept));
     schedule_fold(fold, out, u, input_.lanes);
     set_dimension(out.output_buffer(), 0, input_.extent0(), 1);
     KernelBody body;

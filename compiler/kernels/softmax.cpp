@@ -48,21 +48,18 @@ KernelBody softmax_of_rows(TemplateInput &input, const Shape &outer, const Dim &
   const LaneFold maxima =
       fold_lanes("maxima", width_dim, width, {row}, lowest(),
                  [&](const Expr &best, const Expr &kk) { return larger(best, values(kk, row)); });
-  largest(row) =
-      lane_tree([&](int lane) -> Expr { return maxima.function(lane, row); }, larger);
+  largest(row) = lane_tree([&](int lane) -> Expr { return maxima.function(lane, row); }, larger);
   powers(k, row) = exp_of_nonpositive(exact(values(k, row) - largest(row)));
   const LaneFold sums =
       fold_lanes("sums", width_dim, width, {row}, 0.0f,
                  [&](const Expr &sum, const Expr &kk) { return exact(sum + powers(kk, row)); });
-  factor(row) =
-      exact(1.0f / sum_tree([&](int lane) -> Expr { return sums.function(lane, row); }));
+  factor(row) = exact(1.0f / sum_tree([&](int lane) -> Expr { return sums.function(lane, row); }));
   const Expr y = exact(powers(k, row) * factor(row));
-  out(k, row) = stored_epilogue(
-      input, [&](const std::vector<Expr> &) { return rounded(dtype, y); }, index);
+  out(k, row) =
+      stored_epilogue(input, [&](const std::vector<Expr> &) { return rounded(dtype, y); }, index);
 
   const std::optional<int64_t> fixed = width_dim.constant();
-  const MemoryType memory =
-      fixed && *fixed <= kStackRow ? MemoryType::Stack : MemoryType::Heap;
+  const MemoryType memory = fixed && *fixed <= kStackRow ? MemoryType::Stack : MemoryType::Heap;
   const auto vectorize = [&](Func f) {
     if (!fixed) {
       vectorize_inwards(f, k, width, input.lanes);

@@ -48,8 +48,8 @@ void bind_in_order(TemplateInput &input, const Shape &shape, const std::vector<E
       for (size_t i = 0; i < at.size(); ++i) {
         same = same && Halide::Internal::equal(at[i], index[i]);
       }
-      return from_storage(
-          dtype, formula.inputs[number](same ? position : formula.offset(shape, at)));
+      return from_storage(dtype,
+                          formula.inputs[number](same ? position : formula.offset(shape, at)));
     });
   };
   for (const Value *value : input.region.inputs()) {
@@ -102,8 +102,7 @@ void vectorize_inwards(Halide::Func function, const Var &x, const Expr &extent, 
   function.specialize(extent >= lanes).vectorize(x, lanes, Halide::TailStrategy::ShiftInwards);
 }
 
-Expr lane_tree(const std::function<Expr(int)> &lane,
-               const std::function<Expr(Expr, Expr)> &join) {
+Expr lane_tree(const std::function<Expr(int)> &lane, const std::function<Expr(Expr, Expr)> &join) {
   std::vector<Expr> values;
   for (int i = 0; i < static_cast<int>(kSumLanes); ++i) {
     values.push_back(lane(i));

@@ -81,9 +81,8 @@ bool has_heavy_epilogue(const TemplateInput &input);
 void vectorize_inwards(Halide::Func function, const Halide::Var &x, const Halide::Expr &extent,
                        int lanes);
 // The tree over kSumLanes values: i and i + 8, then i and i + 4, i + 2, i + 1.
-Halide::Expr lane_tree(
-    const std::function<Halide::Expr(int)> &lane,
-    const std::function<Halide::Expr(Halide::Expr, Halide::Expr)> &join);
+Halide::Expr lane_tree(const std::function<Halide::Expr(int)> &lane,
+                       const std::function<Halide::Expr(Halide::Expr, Halide::Expr)> &join);
 Halide::Expr sum_tree(const std::function<Halide::Expr(int)> &lane);
 // The type in which products of values of this type are summed up: integers wrap, so unsigned.
 Halide::Type sum_type(DType dtype);

@@ -160,8 +160,8 @@ TestKernel::Loaded &TestKernel::load(Isa isa) {
   SYLVITE_CHECK(std::system(link.c_str()) == 0);
   loaded->handle = dlopen((base + ".so").c_str(), RTLD_NOW | RTLD_LOCAL);
   SYLVITE_CHECK(loaded->handle != nullptr, std::string(dlerror()));
-  loaded->function = reinterpret_cast<sylvite_kernel_function>(
-      dlsym(loaded->handle, object.symbol.c_str()));
+  loaded->function =
+      reinterpret_cast<sylvite_kernel_function>(dlsym(loaded->handle, object.symbol.c_str()));
   SYLVITE_CHECK(loaded->function != nullptr, object.symbol);
   return *loaded;
 }
@@ -235,8 +235,8 @@ std::vector<Tensor> TestKernel::run(Isa isa, const std::vector<Tensor> &inputs,
       shape.push_back(evaluate(dim, symbols));
     }
     outputs.emplace_back(region.output(i)->type.dtype, shape);
-    std::byte *bytes = guard(outputs.back().bytes().size(),
-                             static_cast<size_t>(size_of(outputs.back().dtype())));
+    std::byte *bytes =
+        guard(outputs.back().bytes().size(), static_cast<size_t>(size_of(outputs.back().dtype())));
     std::memset(bytes, 0xff, outputs.back().bytes().size());
   }
   std::vector<int32_t> values = symbol_values(symbols);
@@ -250,9 +250,8 @@ std::vector<Tensor> TestKernel::run(Isa isa, const std::vector<Tensor> &inputs,
   }
   for (size_t i = 0; i + 1 < cuts0.size(); ++i) {
     for (size_t k = 0; k + 1 < cuts1.size(); ++k) {
-      int32_t bounds[4] = {
-          static_cast<int32_t>(cuts0[i]), static_cast<int32_t>(cuts0[i + 1]),
-          static_cast<int32_t>(cuts1[k]), static_cast<int32_t>(cuts1[k + 1])};
+      int32_t bounds[4] = {static_cast<int32_t>(cuts0[i]), static_cast<int32_t>(cuts0[i + 1]),
+                           static_cast<int32_t>(cuts1[k]), static_cast<int32_t>(cuts1[k + 1])};
       if (bounds[0] == bounds[1] || bounds[2] == bounds[3]) {
         continue;
       }
@@ -293,8 +292,8 @@ double TestKernel::time(Isa isa, const std::vector<Tensor> &inputs, const Symbol
   }
   for (size_t i = 0; i < region_->output_count(); ++i) {
     const TensorType &type = region_->output(i)->type;
-    allocate(static_cast<size_t>(evaluate(element_count(type.shape), symbols) *
-                                 size_of(type.dtype)));
+    allocate(
+        static_cast<size_t>(evaluate(element_count(type.shape), symbols) * size_of(type.dtype)));
   }
   std::vector<int32_t> values = symbol_values(symbols);
   int32_t bounds[4] = {0, static_cast<int32_t>(evaluate(interface_.extent0, symbols)), 0,
@@ -331,7 +330,8 @@ bool same_bits(const Tensor &a, const Tensor &b) {
 
 namespace {
 
-void expect_close(const Tensor &got, const Tensor &want, double tolerance, const std::string &what) {
+void expect_close(const Tensor &got, const Tensor &want, double tolerance,
+                  const std::string &what) {
   ASSERT_EQ(got.shape(), want.shape()) << what;
   int64_t bad = 0;
   for (int64_t i = 0; i < want.count(); ++i) {
@@ -374,8 +374,8 @@ void expect_matches(TestKernel &kernel, const SymbolValues &symbols, const Compa
         continue;
       }
       for (size_t i = 0; i < got.size(); ++i) {
-        EXPECT_TRUE(same_bits(got[i], first[i]))
-            << what << ": output " << i << " differs from " << name_of(machine_isas()[0]) << " whole";
+        EXPECT_TRUE(same_bits(got[i], first[i])) << what << ": output " << i << " differs from "
+                                                 << name_of(machine_isas()[0]) << " whole";
       }
     }
   }

@@ -71,12 +71,13 @@ class TestKernel {
 };
 
 // Whole comparison: every ISA against the evaluator, the ISAs among each other bit by bit, three
-// random cuts, both edges. Reports with gtest. `relative` allows |a - b| <= tolerance * max(1, |b|).
+// random cuts, both edges. Reports with gtest. `relative` allows |a - b| <= tolerance * max(1,
+// |b|).
 struct Comparison {
   double tolerance = 1e-5;
   int64_t integer_limit = 2;
   // Changes the random inputs, e.g. to sow infinities.
-  std::function<void(std::vector<Tensor> &, std::mt19937 &)> adjust;
+  std::function<void(std::vector<Tensor> &, std::mt19937 &)> adjust = nullptr;
 };
 void expect_matches(TestKernel &kernel, const SymbolValues &symbols, const Comparison &how = {});
 bool same_bits(const Tensor &a, const Tensor &b);

@@ -1,6 +1,10 @@
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <string>
+
 #include "tests/kernels/harness.h"
+#include "tests/kernels/twins.h"
 
 namespace sylvite {
 namespace {
@@ -51,7 +55,8 @@ TEST(LayerNorm, RmsWithEpilogue) {
 }
 
 TEST(LayerNorm, EmbeddingGather) {
-  TestKernel kernel(R"(graph (i: i64[b, l], t: f32[50, 32], p: f32[64, 32], g: f32[32], c: f32[32]) {
+  TestKernel kernel(
+      R"(graph (i: i64[b, l], t: f32[50, 32], p: f32[64, 32], g: f32[32], c: f32[32]) {
     e = gather(t, i) {axis = 0}
     q = slice(p) {starts = [0, 0], sizes = [l, 32], steps = (1, 1)}
     s = add(e, q)
@@ -59,6 +64,66 @@ TEST(LayerNorm, EmbeddingGather) {
     return n, s
   })");
   expect_matches(kernel, {{"b", 2}, {"l", 7}}, {.integer_limit = 50});
+}
+
+// Sum, mean, squares, deviation and result, one rounding each.
+TEST(LayerNorm, Twin) {
+  TestKernel dynamic(R"(graph (x: f32[m, w], y: f32[m, w], g: f32[w], c: f32[w]) {
+    s = add(x, y)
+    n = layer_norm(s, g, c) {axis = 1, epsilon = 1e-05}
+    return n, s
+  })");
+  TestKernel fixed(R"(graph (x: f32[m, 100], y: f32[m, 100], g: f32[100], c: f32[100]) {
+    s = add(x, y)
+    n = layer_norm(s, g, c) {axis = 1, epsilon = 1e-05}
+    return n, s
+  })");
+  for (const int64_t width : {1, 3, 10, 15, 16, 17, 37, 96, 100, 768}) {
+    const int64_t rows = 5;
+    SymbolValues symbols = {{"m", rows}, {"w", width}};
+    const std::vector<Tensor> inputs = dynamic.random_inputs(symbols, 3);
+    const auto value = [&](size_t i, int64_t at) { return static_cast<float>(inputs[i].at(at)); };
+    Tensor want(DType::F32, {rows, width}), sums(DType::F32, {rows, width});
+    for (int64_t row = 0; row < rows; ++row) {
+      std::vector<float> x;
+      for (int64_t k = 0; k < width; ++k) {
+        x.push_back(value(0, row * width + k) + value(1, row * width + k));
+        sums.set(row * width + k, x.back());
+      }
+      const float mean = sum_of(x) / static_cast<float>(width);
+      std::vector<float> squares(kSumLanes, 0.0f);
+      for (size_t k = 0; k < x.size(); ++k) {
+        const float centred = x[k] - mean;
+        squares[k % kSumLanes] = std::fma(centred, centred, squares[k % kSumLanes]);
+      }
+      const float variance =
+          tree_of(squares, [](float a, float b) { return a + b; }) / static_cast<float>(width);
+      const float factor = 1.0f / std::sqrt(variance + 1e-5f);
+      for (int64_t k = 0; k < width; ++k) {
+        const float scaled = (x[static_cast<size_t>(k)] - mean) * factor;
+        want.set(row * width + k, std::fma(scaled, value(2, k), value(3, k)));
+      }
+    }
+    for (TestKernel *kernel : {&dynamic, &fixed}) {
+      if (kernel == &fixed && width != 100) {
+        continue;
+      }
+      for (const Isa isa : machine_isas()) {
+        const std::vector<Tensor> got = kernel->run(isa, inputs, symbols, 1);
+        EXPECT_TRUE(same_bits(got[0], want)) << width << " " << name_of(isa);
+        EXPECT_TRUE(same_bits(got[1], sums)) << width << " " << name_of(isa);
+      }
+    }
+  }
+}
+
+TEST(LayerNorm, SeveralAxesAndElementTypes) {
+  for (const std::string type : {"f32", "f16", "f64"}) {
+    TestKernel kernel("graph (x: " + type + "[b, 3, n], g: " + type + R"([3, n]) {
+      y = layer_norm(x, g) {axis = 1, epsilon = 1e-05}
+      return y })");
+    expect_matches(kernel, {{"b", 4}, {"n", 11}}, {.tolerance = type == "f16" ? 1e-2 : 1e-5});
+  }
 }
 
 TEST(Softmax, LastAxis) {

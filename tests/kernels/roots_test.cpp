@@ -21,7 +21,9 @@ TEST(Reduce, AxesAndKinds) {
       const std::string text = replaced(replaced(R"(graph (x: f32[b, l, d]) {
         y = reduce(x) {kind = KIND, axes = AXES, keepdims = 0}
         return y
-      })", "KIND", kind), "AXES", axes);
+      })",
+                                                 "KIND", kind),
+                                        "AXES", axes);
       TestKernel kernel(text);
       expect_matches(kernel, {{"b", 2}, {"l", 3}, {"d", 17}});
       expect_matches(kernel, {{"b", 1}, {"l", 2}, {"d", 5}});
@@ -35,7 +37,9 @@ TEST(Reduce, NotANumberAndInfinity) {
       TestKernel kernel(replaced(replaced(R"(graph (x: f32[m, n]) {
         y = reduce(x) {kind = KIND, axes = AXES, keepdims = 1}
         return y
-      })", "KIND", kind), "AXES", axes));
+      })",
+                                          "KIND", kind),
+                                 "AXES", axes));
       Comparison how;
       how.adjust = [](std::vector<Tensor> &inputs, std::mt19937 &random) {
         for (int i = 0; i < 3; ++i) {
@@ -55,7 +59,10 @@ TEST(Reduce, ElementTypes) {
         TestKernel kernel(replaced(replaced(replaced(R"(graph (x: TYPE[m, n]) {
           y = reduce(x) {kind = KIND, axes = AXES, keepdims = 0}
           return y
-        })", "TYPE", type), "KIND", kind), "AXES", axes));
+        })",
+                                                     "TYPE", type),
+                                            "KIND", kind),
+                                   "AXES", axes));
         expect_matches(kernel, {{"m", 3}, {"n", 21}}, {.tolerance = 1e-2, .integer_limit = 6});
       }
     }
@@ -80,7 +87,10 @@ TEST(ArgReduce, KindsAndAxes) {
         const std::string text = replaced(replaced(replaced(R"(graph (x: TYPE[m, n]) {
           y = arg_reduce(x) {kind = KIND, axis = AXIS, keepdims = 0, last = LAST}
           return y
-        })", "KIND", kind), "AXIS", axis), "LAST", last);
+        })",
+                                                            "KIND", kind),
+                                                   "AXIS", axis),
+                                          "LAST", last);
         TestKernel floats(replaced(text, "TYPE", "f32"));
         Comparison how;
         how.adjust = [](std::vector<Tensor> &inputs, std::mt19937 &) {
@@ -102,8 +112,12 @@ TEST(CumSum, Variants) {
         TestKernel kernel(replaced(replaced(replaced(R"(graph (x: TYPE[a, b, c]) {
           y = cumsum(x) {axis = AXIS, FLAGS}
           return y
-        })", "TYPE", type), "AXIS", axis), "FLAGS", flags));
-        expect_matches(kernel, {{"a", 3}, {"b", 5}, {"c", 19}}, {.tolerance = 1e-2, .integer_limit = 9});
+        })",
+                                                     "TYPE", type),
+                                            "AXIS", axis),
+                                   "FLAGS", flags));
+        expect_matches(kernel, {{"a", 3}, {"b", 5}, {"c", 19}},
+                       {.tolerance = 1e-2, .integer_limit = 9});
       }
     }
   }
@@ -136,8 +150,10 @@ TEST(MatMul, ElementTypes) {
     TestKernel kernel(replaced(R"(graph (a: TYPE[m, k], c: TYPE[k, n]) {
       y = matmul(a, c)
       return y
-    })", "TYPE", type));
-    expect_matches(kernel, {{"m", 7}, {"k", 10}, {"n", 18}}, {.tolerance = 1e-2, .integer_limit = 5});
+    })",
+                               "TYPE", type));
+    expect_matches(kernel, {{"m", 7}, {"k", 10}, {"n", 18}},
+                   {.tolerance = 1e-2, .integer_limit = 5});
   }
 }
 
@@ -152,7 +168,8 @@ TEST(Conv, TwoDimensions) {
       y = conv(x, f) {ATTRIBUTES}
       z = add(y, c)
       return z
-    })", "ATTRIBUTES", attributes));
+    })",
+                               "ATTRIBUTES", attributes));
     expect_matches(kernel, {{"b", 2}, {"h", 8}, {"w", 21}}, {.tolerance = 1e-4});
     expect_matches(kernel, {{"b", 1}, {"h", 11}, {"w", 9}}, {.tolerance = 1e-4});
   }
@@ -181,7 +198,9 @@ TEST(Pool, KindsAndPadding) {
         symbol w in [4, inf)
         y = pool(x) {kind = KIND, kernel = (3, 2), strides = (2, 1), pads = (1, 0, 1, 1), dilations = (1, 1), count_include_pad = COUNT}
         return y
-      })", "KIND", kind), "COUNT", count));
+      })",
+                                          "KIND", kind),
+                                 "COUNT", count));
       expect_matches(kernel, {{"b", 2}, {"h", 7}, {"w", 20}});
       expect_matches(kernel, {{"b", 1}, {"h", 4}, {"w", 4}});
     }
