@@ -1,11 +1,11 @@
 #include "passes/elementwise_chain.h"
 
 #include <algorithm>
-#include <functional>
 #include <map>
+#include <optional>
 #include <set>
 
-#include "compiler/ir/match.h"
+#include "compiler/ir/error.h"
 #include "passes/rewrite.h"
 
 namespace sylvite {
@@ -17,31 +17,64 @@ bool is_number_constant(const Value *value) {
   return tensor != nullptr && tensor->count() == 1;
 }
 
+// Formulas of attention are short; a longer one stays a kernel of its own.
+constexpr size_t kMostValues = 256;
+
+// Collects the elementwise nodes that depend on a value, operands before readers. Keeps its own
+// stack: models may be deeper than ours.
 class ChainFinder {
  public:
   ChainFinder(Value *from, ElementwiseChain &chain) : chain_(chain) { depends_[from] = true; }
 
-  // Collects in operand order, operands before the node itself.
-  bool visit(Value *value) {
-    const auto known = depends_.find(value);
-    if (known != depends_.end()) {
-      return known->second;
+  // Whether `to` depends on the first value; nothing if the formula is too long.
+  std::optional<bool> find(Value *to) {
+    pending_.push_back(to);
+    while (!pending_.empty()) {
+      Value *value = pending_.back();
+      if (depends_.size() > kMostValues) {
+        return std::nullopt;
+      }
+      if (depends_.count(value) != 0) {
+        pending_.pop_back();
+      } else if (wait_for_operands(value)) {
+        settle(value);
+      }
     }
+    return depends_.at(to);
+  }
+
+ private:
+  // True when all operands are known; otherwise they come first.
+  bool wait_for_operands(Value *value) {
+    if (!is_class(value, OpClass::Elementwise)) {
+      return true;
+    }
+    bool ready = true;
+    for (Value *input : value->producer->inputs) {
+      if (depends_.count(input) == 0) {
+        pending_.push_back(input);
+        ready = false;
+      }
+    }
+    return ready;
+  }
+
+  void settle(Value *value) {
+    pending_.pop_back();
     bool depends = false;
     if (is_class(value, OpClass::Elementwise)) {
       for (Value *input : value->producer->inputs) {
-        depends |= visit(input);
+        depends |= depends_.at(input);
       }
       if (depends) {
         chain_.nodes.push_back(value->producer);
       }
     }
     depends_[value] = depends;
-    return depends;
   }
 
- private:
   ElementwiseChain &chain_;
+  std::vector<Value *> pending_;
   std::map<const Value *, bool> depends_;
 };
 
@@ -55,10 +88,12 @@ bool read_outside(const Graph &graph, const Value *value, const std::set<const N
 
 ElementwiseChain find_elementwise_chain(const Graph &graph, Value *from, Value *to) {
   ElementwiseChain chain;
-  if (!ChainFinder(from, chain).visit(to)) {
-    chain.obstacle = "no elementwise formula leads there";
+  const std::optional<bool> depends = ChainFinder(from, chain).find(to);
+  if (!depends) {
+    chain.obstacle = "the formula in front of '" + to->name + "' is too long";
     return chain;
   }
+  SYLVITE_CHECK(*depends, "'" + to->name + "' does not depend on '" + from->name + "'");
   const std::set<const Node *> inside(chain.nodes.begin(), chain.nodes.end());
   std::set<const Value *> made = {from};
   for (const Node *node : chain.nodes) {

@@ -6,7 +6,6 @@
 // ops, indices that are tuples), and products of concatenated or padded operands, which would
 // choose between the parts for every element, over and over.
 #include <algorithm>
-#include <set>
 
 #include "passes/kernel_fusion.h"
 #include "passes/passes.h"
@@ -27,6 +26,17 @@ bool is_contraction(Op root) {
          root == Op::Attention;
 }
 
+// Each reader once.
+std::vector<Node *> readers_of(const Value &value) {
+  std::vector<Node *> readers;
+  for (Node *user : value.users) {
+    if (std::find(readers.begin(), readers.end(), user) == readers.end()) {
+      readers.push_back(user);
+    }
+  }
+  return readers;
+}
+
 }  // namespace
 
 bool fuse_views(Graph &graph) {
@@ -38,10 +48,9 @@ bool fuse_views(Graph &graph) {
     if (!only_views(*view) || graph.is_output(view->output())) {
       continue;
     }
-    const std::set<Node *> distinct(view->output()->users.begin(), view->output()->users.end());
     const bool choice = chooses(*view);
-    for (Node *reader : kernels_in_order(graph)) {
-      if (distinct.count(reader) != 0 && !(choice && is_contraction(root_op(*reader)))) {
+    for (Node *reader : readers_of(*view->output())) {
+      if (!(choice && is_contraction(root_op(*reader)))) {
         changed |= fuse_kernels(graph, view, reader) != nullptr;
       }
     }

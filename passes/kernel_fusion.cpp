@@ -103,6 +103,14 @@ std::string label_of(const Value &value) {
 
 // Whether the consumer also depends on the producer through a third node.
 bool depends_otherwise(const Node *producer, const Node *consumer) {
+  const bool read_elsewhere =
+      std::any_of(producer->outputs.begin(), producer->outputs.end(), [&](const auto &value) {
+        return std::any_of(value->users.begin(), value->users.end(),
+                           [&](const Node *user) { return user != consumer; });
+      });
+  if (!read_elsewhere) {
+    return false;
+  }
   std::set<const Node *> visited;
   std::vector<const Node *> pending;
   for (const Value *input : consumer->inputs) {

@@ -13,6 +13,9 @@ namespace sylvite {
 
 // A kernel has at most this many inputs.
 inline constexpr size_t kMostKernelInputs = 12;
+// And so many ops, views and numbers included: what a formula recurses over, here and in the
+// templates.
+inline constexpr size_t kMostKernelNodes = 128;
 
 // The kernel of one op, in its place.
 Node *make_kernel(Graph &graph, Node *node);

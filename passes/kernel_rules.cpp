@@ -169,6 +169,9 @@ std::string broken_kernel_rule(const Graph &region) {
   if (region.inputs().size() > kMostKernelInputs) {
     return "it has " + std::to_string(region.inputs().size()) + " inputs";
   }
+  if (region.nodes().size() > kMostKernelNodes) {
+    return "it has " + std::to_string(region.nodes().size()) + " ops";
+  }
   const SymbolTable &symbols = region.symbol_table();
   const Node *root = root_of(region);
   const KernelTraits traits = kernel_traits(root == nullptr ? Op::Kernel : root->op);

@@ -32,8 +32,9 @@ struct Projection {
 
 // The one attention that reads the value, through views and constant factors; null if others do
 // too.
-Node *attention_behind(const Value *value) {
-  if (value->users.empty() || value->users.front()->graph->is_output(value)) {
+Node *attention_behind(const Value *value, int depth = 0) {
+  constexpr int kDeepest = 16;
+  if (depth > kDeepest || value->users.empty() || value->users.front()->graph->is_output(value)) {
     return nullptr;
   }
   Node *found = nullptr;
@@ -46,7 +47,7 @@ Node *attention_behind(const Value *value) {
       attention = operand ? user : nullptr;
     } else if (class_of(user->op) == OpClass::View ||
                (user->op == Op::Mul && scalar_constant(user->input(1)))) {
-      attention = attention_behind(user->output());
+      attention = attention_behind(user->output(), depth + 1);
     }
     if (attention == nullptr || (found != nullptr && found != attention)) {
       return nullptr;

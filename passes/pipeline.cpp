@@ -147,9 +147,13 @@ const Pass *find_pass(const std::string &name) {
 
 bool run_pass(Graph &graph, const Pass &step) {
   const RunningScope running(std::string("pass ") + step.name);
-  const bool changed = step.run(graph);
-  verify(graph);
-  return changed;
+  try {
+    const bool changed = step.run(graph);
+    verify(graph);
+    return changed;
+  } catch (const DimOverflow &) {
+    throw_model_error("the model's sizes are too large: their products exceed 64 bits");
+  }
 }
 
 void run_pipeline(Graph &graph, const PipelineOptions &options) {

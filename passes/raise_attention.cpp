@@ -12,7 +12,6 @@
 // another axis, views between product and softmax, constant keys or values. Each such near miss is
 // recorded.
 #include <algorithm>
-#include <functional>
 #include <set>
 
 #include "compiler/ir/error.h"
@@ -32,69 +31,67 @@ bool is_variable_product(const Value *value) {
          constant_of(value->producer->input(1)) == nullptr;
 }
 
-// A product that the value depends on through elementwise ops, and through views where
+// How many values a search looks at: blocks are far smaller, graphs may be far larger.
+constexpr size_t kFarthest = 256;
+
+bool passes_on(const Value *value, bool through_views) {
+  return is_class(value, OpClass::Elementwise) || (through_views && is_class(value, OpClass::View));
+}
+
+// The nearest product that the value depends on through elementwise ops, and through views where
 // `through_views`; null if there is none.
-Value *find_product(Value *value, bool through_views, std::set<Value *> &visited) {
-  if (!visited.insert(value).second) {
-    return nullptr;
-  }
-  if (is_variable_product(value)) {
-    return value;
-  }
-  if (is_class(value, OpClass::Elementwise) || (through_views && is_class(value, OpClass::View))) {
-    for (Value *input : value->producer->inputs) {
-      if (Value *product = find_product(input, through_views, visited)) {
-        return product;
-      }
-    }
-  }
-  return nullptr;
-}
-
 Value *product_before(Value *value, bool through_views) {
-  std::set<Value *> visited;
-  return find_product(value, through_views, visited);
-}
-
-// A product that reads the value as its left operand through elementwise ops (and views).
-Node *product_after(Value *value, bool through_views, std::set<Value *> &visited) {
-  if (!visited.insert(value).second) {
-    return nullptr;
-  }
-  for (Node *user : value->users) {
-    if (user->op == Op::MatMul && user->input(0) == value &&
-        constant_of(user->input(1)) == nullptr) {
-      return user;
+  std::vector<Value *> reached = {value};
+  for (size_t next = 0; next < reached.size() && next < kFarthest; ++next) {
+    Value *candidate = reached[next];
+    if (is_variable_product(candidate)) {
+      return candidate;
     }
-    const OpClass op_class = class_of(user->op);
-    if (op_class == OpClass::Elementwise || (through_views && op_class == OpClass::View)) {
-      if (Node *product = product_after(user->output(), through_views, visited)) {
-        return product;
+    if (passes_on(candidate, through_views)) {
+      for (Value *input : candidate->producer->inputs) {
+        if (std::find(reached.begin(), reached.end(), input) == reached.end()) {
+          reached.push_back(input);
+        }
       }
     }
   }
   return nullptr;
 }
 
+// The nearest product that reads the value as its left operand through elementwise ops (and views).
 Node *product_after(Value *value, bool through_views) {
-  std::set<Value *> visited;
-  return product_after(value, through_views, visited);
+  std::vector<Value *> reached = {value};
+  for (size_t next = 0; next < reached.size() && next < kFarthest; ++next) {
+    for (Node *user : reached[next]->users) {
+      if (user->op == Op::MatMul && user->input(0) == reached[next] &&
+          constant_of(user->input(1)) == nullptr) {
+        return user;
+      }
+      Value *result = user->output();
+      if (passes_on(result, through_views) &&
+          std::find(reached.begin(), reached.end(), result) == reached.end()) {
+        reached.push_back(result);
+      }
+    }
+  }
+  return nullptr;
 }
 
 // views(x * c) => views(x), and c is multiplied into `scale`
-Value *strip_scale(Builder &build, Value *value, double &scale) {
+Value *strip_scale(Builder &build, Value *value, double &scale, int depth = 0) {
+  constexpr int kDeepest = 32;
   Value *x = nullptr;
   double factor = 0;
   if (is_computing_float(value->type.dtype) &&
       match(value, op(Op::Mul, any(&x), scalar(&factor))) &&
       same_type(x->type, value->type, build.graph().symbol_table())) {
     scale *= factor;
-    return strip_scale(build, x, scale);
+    return strip_scale(build, x, scale, depth + 1);
   }
-  if (is_class(value, OpClass::View) && value->producer->inputs.size() == 1 &&
+  if (depth < kDeepest && is_class(value, OpClass::View) && value->producer->inputs.size() == 1 &&
       value->producer->op != Op::Pad) {
     Value *below = value->producer->input(0);
-    Value *stripped = strip_scale(build, below, scale);
+    Value *stripped = strip_scale(build, below, scale, depth + 1);
     return stripped == below ? value : build.copy(*value->producer, {stripped});
   }
   return value;
