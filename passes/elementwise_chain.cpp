@@ -1,3 +1,4 @@
+// Walks the formula with a stack of its own and copies it into a region.
 #include "passes/elementwise_chain.h"
 
 #include <algorithm>

@@ -1,8 +1,9 @@
 // Computes the operand of a normalisation, softmax or reduction where it is read, instead of
 // storing it first: casts, masks, gathered embeddings.
 //
-// Needs: fuse_epilogues (a formula behind a product rather belongs to the product).   Keeps: every
-// value. Declines: operands with several readers, operands of products, which read them many times.
+// Needs: fuse_epilogues (a formula behind a product rather belongs to the product).
+// Keeps: every value.
+// Declines: operands with several readers, operands of products, which read them many times.
 #include "compiler/ir/kernel_traits.h"
 #include "passes/fusion_cost.h"
 #include "passes/kernel_fusion.h"

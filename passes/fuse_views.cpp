@@ -2,9 +2,9 @@
 // made-up positions become index arithmetic in every kernel that reads them, and nothing is copied.
 //
 // Needs: form_kernels.   Keeps: every value.
-// Declines: views that are results of the graph, readers that need their operand in memory (library
-// ops, indices that are tuples), and products of concatenated or padded operands, which would
-// choose between the parts for every element, over and over.
+// Declines: views that are stored anyway: results of the graph, operands of library ops,
+// concatenated or padded operands of products, which would choose between the parts for every
+// element, over and over.
 #include <algorithm>
 
 #include "passes/kernel_fusion.h"
@@ -24,6 +24,12 @@ bool chooses(const Node &kernel) {
 bool is_contraction(Op root) {
   return root == Op::MatMul || root == Op::MatMulPanels || root == Op::Conv ||
          root == Op::Attention;
+}
+
+// Whether the reader wants the view's elements in memory.
+bool wants_memory(const Node &reader, bool choice) {
+  const Op root = root_op(reader);
+  return class_of(root) == OpClass::Library || (choice && is_contraction(root));
 }
 
 // Each reader once.
@@ -49,10 +55,13 @@ bool fuse_views(Graph &graph) {
       continue;
     }
     const bool choice = chooses(*view);
-    for (Node *reader : readers_of(*view->output())) {
-      if (!(choice && is_contraction(root_op(*reader)))) {
-        changed |= fuse_kernels(graph, view, reader) != nullptr;
-      }
+    const std::vector<Node *> readers = readers_of(*view->output());
+    if (std::any_of(readers.begin(), readers.end(),
+                    [&](const Node *reader) { return wants_memory(*reader, choice); })) {
+      continue;
+    }
+    for (Node *reader : readers) {
+      changed |= fuse_kernels(graph, view, reader) != nullptr;
     }
   }
   return changed;

@@ -7,7 +7,9 @@
 //         matmul with w as [C*h*w, O], transpose to [B, O, H/h * W/w], reshape to the result's
 //         shape
 //
-// Any number of spatial axes. Keeps: sums in another order.
+// for any number of spatial axes.
+//
+// Keeps: the products; they are added in another order.
 // Declines: padding, dilation, groups, overlapping or skipped pixels, weights that are not
 // constant, sizes that the kernel does not provably divide.
 #include <algorithm>

@@ -7,10 +7,11 @@
 // so the semantics of every mask stays exactly the exporter's. Constant factors on q and k are
 // gathered in f, whatever views stand between (torch's sdpa scales both by the root).
 //
-// Needs: canonical_matmuls (k with its own axis last).   Keeps: shapes; scale factors are
-// re-associated. Declines: scores or probabilities that something else reads, a softmax over
-// another axis, views between product and softmax, constant keys or values. Each such near miss is
-// recorded.
+// Needs: canonical_matmuls (k with its own axis last).
+// Keeps: shapes; scale factors are re-associated.
+// Declines: scores or probabilities that something else reads, a softmax over another axis, views
+// between product and softmax, a change of the element type in between, constant keys or values.
+// Each such near miss is recorded.
 #include <algorithm>
 #include <set>
 

@@ -8,9 +8,9 @@
 // over the last axes, with division, or with a product by 1 / sqrt, in which the scale may have
 // been multiplied into the root first.
 //
-// Needs: simplify_arithmetic (powers as products and roots).   Keeps: shapes; rounding differs
-// slightly. Declines: other axes, keepdims = 0, an epsilon that is no constant or stands outside
-// the root.
+// Needs: simplify_arithmetic (powers as products and roots).
+// Keeps: shapes; rounding differs slightly.
+// Declines: other axes, keepdims = 0, an epsilon that is no constant or stands outside the root.
 #include <algorithm>
 
 #include "compiler/ir/match.h"
