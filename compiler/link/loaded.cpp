@@ -20,14 +20,14 @@ namespace sylvite {
 
 LoadedProgram::LoadedProgram(const std::vector<std::vector<char>> &objects,
                              const WeightImage &image) {
+  const std::vector<char> linked =
+      run_lld({"-m", "elf_x86_64", "-shared", "-Bsymbolic", "--gc-sections", "--build-id=none"},
+              objects, {});
   const TemporaryFolder folder;  // the loader keeps its mapping when the file goes
   const std::string library = (folder.path() / "program.so").string();
-  std::vector<std::string> arguments = {"-m",    "elf_x86_64", "-shared",       "-o",
-                                        library, "-Bsymbolic", "--gc-sections", "--build-id=none"};
-  for (std::string &path : write_objects(objects, folder.path())) {
-    arguments.push_back(std::move(path));
-  }
-  run_lld(arguments);
+  PendingFile file(library, true);
+  file.write(linked.data(), linked.size());
+  file.commit();
   handle_ = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle_ == nullptr) {
     const char *reason = dlerror();

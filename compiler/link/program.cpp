@@ -7,8 +7,6 @@
 #include <errno.h>
 
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -52,31 +50,9 @@ std::vector<std::string> runtime_files(const fs::path &folder) {
 std::vector<char> link_static(const std::vector<std::vector<char>> &objects) {
   const fs::path runtime = runtime_folder();
   const std::vector<std::string> libraries = runtime_files(runtime);
-  const TemporaryFolder folder;
-  const fs::path linked = folder.path() / "program";
-  std::vector<std::string> arguments = {"-m",
-                                        "elf_x86_64",
-                                        "-static",
-                                        "--no-pie",
-                                        "-o",
-                                        linked.string(),
-                                        "--gc-sections",
-                                        "-O2",
-                                        "--strip-all",
-                                        "--build-id=none",
-                                        "--eh-frame-hdr",
-                                        "-z",
-                                        "relro",
-                                        (runtime / kStart).string()};
-  for (std::string &path : write_objects(objects, folder.path())) {
-    arguments.push_back(std::move(path));
-  }
-  arguments.insert(arguments.end(), libraries.begin(), libraries.end());
-  run_lld(arguments);
-  std::ifstream file(linked, std::ios::binary);
-  std::vector<char> program{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  SYLVITE_CHECK(file.good() || file.eof());
-  return program;
+  return run_lld({"-m", "elf_x86_64", "-static", "--no-pie", "--gc-sections", "-O2", "--strip-all",
+                  "--build-id=none", "--eh-frame-hdr", "-z", "relro", (runtime / kStart).string()},
+                 objects, libraries);
 }
 
 // This program's own path. /proc may be missing; then the name that the kernel was given has to do.

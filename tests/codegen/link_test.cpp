@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <functional>
@@ -218,27 +219,54 @@ TEST(PendingFile, AFileThatMayNotGrowLeavesTheOldOne) {
   expect_old_file_alone(output);
 }
 
-// A disk of two pages, in a thread with mounts of its own (after a fork, LLD's threads would be
-// missing). The linker's temporary files are elsewhere.
-TEST_F(LinkedProgram, AFullDiskLeavesNothing) {
-  const TemporaryFolder disk;
-  const fs::path output = disk.path() / "program";
+// Runs `action` with a disk of this size mounted on `folder`, in a thread with mounts of its own
+// (after a fork, LLD's threads would be missing). False where that is not allowed.
+bool with_small_disk(const fs::path &folder, const char *size,
+                     const std::function<void()> &action) {
   bool mounted = false;
   std::thread([&] {
     mounted = unshare(CLONE_FS | CLONE_NEWNS) == 0 &&
               mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
-              mount("none", disk.path().c_str(), "tmpfs", 0, "size=8k") == 0;
+              mount("none", folder.c_str(), "tmpfs", 0, size) == 0;
     if (mounted) {
-      std::ofstream(output) << "old";
-      EXPECT_EQ(message_of([&] { link(output); }),
-                "cannot write '" + output.string() + "': No space left on device");
-      expect_old_file_alone(output);
-      umount(disk.path().c_str());
+      action();
+      umount(folder.c_str());
     }
   }).join();
+  return mounted;
+}
+
+TEST_F(LinkedProgram, AFullDiskLeavesNothing) {
+  const TemporaryFolder disk;
+  const fs::path output = disk.path() / "program";
+  const bool mounted = with_small_disk(disk.path(), "size=8k", [&] {
+    std::ofstream(output) << "old";
+    EXPECT_EQ(message_of([&] { link(output); }),
+              "cannot write '" + output.string() + "': No space left on device");
+    expect_old_file_alone(output);
+  });
   if (!mounted) {
     GTEST_SKIP() << "mounting is not allowed here";
   }
+}
+
+// The objects fit, what they are linked to would not: it takes no temporary space.
+TEST_F(LinkedProgram, AFullDiskForTemporaryFiles) {
+  const TemporaryFolder disk;
+  const char *set = std::getenv("TMPDIR");
+  const std::string before = set == nullptr ? "" : set;
+  setenv("TMPDIR", disk.path().c_str(), 1);
+  const fs::path output = folder_.path() / "program";
+  bool mounted = with_small_disk(disk.path(), "size=64k", [&] { link(output); });
+  mounted = mounted && with_small_disk(disk.path(), "size=8k", [&] {
+              EXPECT_THAT(message_of([&] { link(output); }), HasSubstr("No space left on device"));
+              EXPECT_TRUE(fs::is_empty(disk.path()));
+            });
+  set == nullptr ? unsetenv("TMPDIR") : setenv("TMPDIR", before.c_str(), 1);
+  if (!mounted) {
+    GTEST_SKIP() << "mounting is not allowed here";
+  }
+  EXPECT_GT(fs::file_size(output), 64u << 10);
 }
 
 TEST_F(LinkedProgram, ImpossibleOutputsAreSaidInOneLine) {
