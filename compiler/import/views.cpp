@@ -23,17 +23,6 @@ Dim known_product(const Shape &shape) {
   return known;
 }
 
-// Reshaping [batch, n, 64] to [2, -1, 8, 8] is an exporter that froze the batch: assumes that it is
-// 2, as far as the axes in front of the -1 tell.
-void assume_frozen_sizes(OnnxNode &node, const Value *x, const Shape &shape) {
-  for (size_t i = 0; i < shape.size() && i < x->type.shape.size() && !shape[i].is(-1); ++i) {
-    if (shape[i].is_constant() && !shape[i].is(0) && x->type.shape[i].as_symbol()) {
-      node.assume_equal(x->type.shape[i], shape[i],
-                        "axis " + std::to_string(i) + " of its input and of its result");
-    }
-  }
-}
-
 // The size that a -1 stands for: what the other sizes leave of the elements.
 Dim remaining_size(const OnnxNode &node, const Value *x, const Shape &shape) {
   if (known_product(shape).is(0)) {
@@ -77,16 +66,10 @@ Shape reshape_target(const OnnxNode &node) {
 void reshape(OnnxNode &node) {
   Value *const x = node.input(0);
   Shape shape = reshape_target(node);
-  const auto find_inferred = [&] {
-    return std::find_if(shape.begin(), shape.end(), [](const Dim &size) { return size.is(-1); });
-  };
-  if (find_inferred() != shape.end()) {
-    const Dim known = known_product(shape);
-    if (!known.is(0) && !exact_div(element_count(x->type.shape), known)) {
-      assume_frozen_sizes(node, x, shape);
-      shape = reshape_target(node);
+  for (Dim &size : shape) {
+    if (size.is(-1)) {
+      size = remaining_size(node, x, shape);
     }
-    *find_inferred() = remaining_size(node, x, shape);
   }
   node.set_output(0, node.reshape(x, shape));
 }

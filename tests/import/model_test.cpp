@@ -71,12 +71,20 @@ TEST(ImportModel, TwoNamesForOneSizeBecomeOne) {
 }
 
 TEST(ImportModel, AFrozenSizeIsSaid) {
-  const ImportedModel model =
-      import_model(graph("(float[batch, length, 64] x) => (y) <int64[4] s = {2, -1, 8, 8}> { "
-                         "[heads] y = Reshape(x, s) }"));
+  const ImportedModel model = import_model(graph(
+      "(float[batch, length, 64] x) => (y) <int64[4] s = {2, -1, 8, 8}, int64[3] t = {2, -1, 64}>"
+      " { a = Reshape(x, s)  b = Reshape(a, t)  [residual] y = Add(x, b) }"));
   EXPECT_EQ(input_types(model), "x f32[2, length, 64]");
-  EXPECT_EQ(to_string(model.graph->output(0)->type), "f32[2, length, 8, 8]");
-  EXPECT_THAT(model.graph->warnings, Contains(HasSubstr("'heads'")));
+  EXPECT_EQ(to_string(model.graph->output(0)->type), "f32[2, length, 64]");
+  EXPECT_THAT(model.graph->warnings, Contains(HasSubstr("'residual'")));
+}
+
+TEST(ImportModel, RegroupingFreezesNothing) {
+  const ImportedModel model = import_model(graph(
+      "(float[batch, length] x) => (y) <int64[2] s = {2, -1}> { [pairs] y = Reshape(x, s) }"));
+  EXPECT_EQ(input_types(model), "x f32[batch, length]");
+  EXPECT_EQ(to_string(model.graph->output(0)->type), "f32[2, floor_div(batch*length, 2)]");
+  EXPECT_EQ(model.graph->guards.size(), 1U);
 }
 
 TEST(ImportModel, ALengthIsBoundedByItsTable) {
