@@ -309,7 +309,7 @@ TEST(Resize, EqualsPillow) {
     EXPECT_EQ(difference(golden, resized.value()).largest, 0);
     ++cases;
   }
-  EXPECT_EQ(cases, 6 * (6 + 6 + 1));
+  EXPECT_EQ(cases, 6 * (8 + 8 + 1));
 }
 
 TEST(Resize, RefusesWhatIsTooLarge) {
