@@ -1,8 +1,9 @@
 // Temporary folders, and output files that are complete or absent.
 //
-// The output's neighbour gets the process number in its name; a leftover of a killed process that
-// had the same number is replaced. A target that exists and is no regular file (a device, a folder)
-// is refused: renaming onto /dev/null would replace the device.
+// The output is written into a file without a name where the system has these (O_TMPFILE), so that
+// a killed compile leaves nothing beside it; elsewhere, and for the moment before the rename, into
+// a neighbour with the process number in its name. A target that exists and is no regular file (a
+// device, a folder) is refused: renaming onto /dev/null would replace the device.
 #include "compiler/link/temporary.h"
 
 #include <fcntl.h>
@@ -51,9 +52,12 @@ PendingFile::PendingFile(fs::path target, bool executable) : target_(std::move(t
   temporary_ =
       target_.parent_path() / ("." + target_.filename().string() + "." + std::to_string(getpid()) +
                                "." + std::to_string(next++) + ".tmp");
-  unlink(temporary_.c_str());
-  file_ =
-      open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, executable ? 0777 : 0666);
+  unlink(temporary_.c_str());  // of a killed process that had our number
+  const unsigned mode = executable ? 0777 : 0666;
+  if (!open_unnamed(mode)) {
+    file_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    named_ = file_ >= 0;
+  }
   if (file_ < 0) {
     fail(errno);
   }
@@ -63,9 +67,24 @@ PendingFile::~PendingFile() {
   if (file_ >= 0) {
     close(file_);
   }
-  if (!temporary_.empty()) {
+  if (named_) {
     unlink(temporary_.c_str());
   }
+}
+
+// Naming the file later takes /proc.
+bool PendingFile::open_unnamed(unsigned mode) {
+  if (access("/proc/self/fd", F_OK) != 0) {
+    return false;
+  }
+  const fs::path folder = target_.has_parent_path() ? target_.parent_path() : ".";
+  file_ = open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, mode);
+  return file_ >= 0;
+}
+
+int PendingFile::give_name() const {
+  const std::string descriptor = "/proc/self/fd/" + std::to_string(file_);
+  return linkat(AT_FDCWD, descriptor.c_str(), AT_FDCWD, temporary_.c_str(), AT_SYMLINK_FOLLOW);
 }
 
 void PendingFile::fail(int error) const {
@@ -99,6 +118,10 @@ void PendingFile::commit() {
   if (error_ == 0 && ftruncate(file_, position_) != 0) {  // a hole at the end counts too
     error_ = errno;
   }
+  if (error_ == 0 && !named_) {
+    named_ = give_name() == 0;
+    error_ = named_ ? 0 : errno;
+  }
   if (close(std::exchange(file_, -1)) != 0 && error_ == 0) {
     error_ = errno;  // some network file systems report a full disk here
   }
@@ -108,7 +131,7 @@ void PendingFile::commit() {
   if (error_ != 0) {
     fail(error_);
   }
-  temporary_.clear();
+  named_ = false;
 }
 
 }  // namespace sylvite

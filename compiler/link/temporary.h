@@ -35,9 +35,12 @@ class PendingFile {
 
  private:
   [[noreturn]] void fail(int error) const;
+  bool open_unnamed(unsigned mode);
+  int give_name() const;
 
   std::filesystem::path target_, temporary_;
   int file_ = -1;
+  bool named_ = false;  // the temporary name exists
   int error_ = 0;
   int64_t position_ = 0;
 };

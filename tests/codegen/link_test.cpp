@@ -3,6 +3,7 @@
 #include "compiler/link/link.h"
 
 #include <elf.h>
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sched.h>
@@ -217,6 +218,25 @@ TEST(PendingFile, AFileThatMayNotGrowLeavesTheOldOne) {
   std::signal(SIGXFSZ, old_handler);
   EXPECT_EQ(message, "cannot write '" + output.string() + "': File too large");
   expect_old_file_alone(output);
+}
+
+TEST(PendingFile, AKilledProcessLeavesNothing) {
+  const TemporaryFolder folder;
+  const int probe = open(folder.path().c_str(), O_TMPFILE | O_WRONLY, 0600);
+  if (probe < 0) {
+    GTEST_SKIP() << "no unnamed files on this file system";
+  }
+  close(probe);
+  const pid_t child = fork();
+  if (child == 0) {
+    PendingFile file(folder.path() / "program", true);
+    file.write("half", 4);
+    raise(SIGKILL);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFSIGNALED(status));
+  EXPECT_TRUE(fs::is_empty(folder.path()));
 }
 
 // Runs `action` with a disk of this size mounted on `folder`, in a thread with mounts of its own
