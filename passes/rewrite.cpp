@@ -75,10 +75,11 @@ Value *Builder::copy(const Node &node, std::vector<Value *> inputs) {
 
 void erase_unused(Graph &graph, Node *node, std::vector<std::string> *sources,
                   std::set<Node *> *erased) {
-  // A node enters while its reader is being erased, hence alive, and leaves only here.
-  std::set<Node *> candidates = {node};
+  // A node enters while its reader is being erased, hence alive, and leaves only here. In order of
+  // discovery: sources keep an order that does not depend on addresses.
+  std::vector<Node *> candidates = {node};
   while (!candidates.empty()) {
-    Node *candidate = *candidates.begin();
+    Node *candidate = candidates.front();
     candidates.erase(candidates.begin());
     const bool needed = std::any_of(
         candidate->outputs.begin(), candidate->outputs.end(),
@@ -87,8 +88,9 @@ void erase_unused(Graph &graph, Node *node, std::vector<std::string> *sources,
       continue;
     }
     for (const Value *input : candidate->inputs) {
-      if (input->producer != nullptr && input->producer->graph == &graph) {
-        candidates.insert(input->producer);
+      if (input->producer != nullptr && input->producer->graph == &graph &&
+          std::find(candidates.begin(), candidates.end(), input->producer) == candidates.end()) {
+        candidates.push_back(input->producer);
       }
     }
     if (sources != nullptr) {
