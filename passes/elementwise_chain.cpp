@@ -6,7 +6,6 @@
 #include <optional>
 #include <set>
 
-#include "compiler/ir/error.h"
 #include "passes/rewrite.h"
 
 namespace sylvite {
@@ -94,7 +93,10 @@ ElementwiseChain find_elementwise_chain(const Graph &graph, Value *from, Value *
     chain.obstacle = "the formula in front of '" + to->name + "' is too long";
     return chain;
   }
-  SYLVITE_CHECK(*depends, "'" + to->name + "' does not depend on '" + from->name + "'");
+  if (!*depends) {
+    chain.obstacle = "'" + to->name + "' is not computed from '" + from->name + "'";
+    return chain;
+  }
   const std::set<const Node *> inside(chain.nodes.begin(), chain.nodes.end());
   std::set<const Value *> made = {from};
   for (const Node *node : chain.nodes) {

@@ -1,4 +1,5 @@
-// Counts what would be repeated: formulas are few ops, so costs need no finer scale than few and many.
+// Counts what would be repeated: formulas are few ops, so costs need no finer scale than few and
+// many.
 #include "passes/fusion_cost.h"
 
 #include <algorithm>

@@ -40,6 +40,7 @@ constexpr Pass kCanonicalForm[] = {
 };
 constexpr Pass kRaise[] = {
     step::raise_layer_norm, step::raise_softmax,     step::raise_attention,
+    step::hoist_slices,  // past norms, which are one op now
     step::merge_views,      step::remove_identities, step::common_subexpressions,
 };
 constexpr Pass kPlace[] = {step::pack_qkv, step::pack_weights, step::remove_dead};
@@ -61,7 +62,8 @@ constexpr Stage kStages[] = {
     {"Canonical form", kCanonicalForm,
      "equal computations are spelt equally: weights are plain matrices, biases and scales stand "
      "directly\nbehind their products, constants on the right, a chain of views is one view"},
-    {"Raise", kRaise, "norms and attention are single ops"},
+    {"Raise", kRaise,
+     "norms and attention are single ops, and rows that nobody reads are not computed"},
     {"Place", kPlace,
      "the projections of one attention are one product, and weights have the kernels' layout"},
     {"Fuse", kFuse,

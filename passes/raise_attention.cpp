@@ -59,13 +59,12 @@ Value *product_before(Value *value, bool through_views) {
   return nullptr;
 }
 
-// The nearest product that reads the value as its left operand through elementwise ops (and views).
+// The nearest product that reads the value through elementwise ops (and views).
 Node *product_after(Value *value, bool through_views) {
   std::vector<Value *> reached = {value};
   for (size_t next = 0; next < reached.size() && next < kFarthest; ++next) {
     for (Node *user : reached[next]->users) {
-      if (user->op == Op::MatMul && user->input(0) == reached[next] &&
-          constant_of(user->input(1)) == nullptr) {
+      if (is_variable_product(user->output())) {
         return user;
       }
       Value *result = user->output();
@@ -81,6 +80,9 @@ Node *product_after(Value *value, bool through_views) {
 // views(x * c) => views(x), and c is multiplied into `scale`
 Value *strip_scale(Builder &build, Value *value, double &scale, int depth = 0) {
   constexpr int kDeepest = 32;
+  if (depth == kDeepest) {
+    return value;
+  }
   Value *x = nullptr;
   double factor = 0;
   if (is_computing_float(value->type.dtype) &&
@@ -89,7 +91,7 @@ Value *strip_scale(Builder &build, Value *value, double &scale, int depth = 0) {
     scale *= factor;
     return strip_scale(build, x, scale, depth + 1);
   }
-  if (depth < kDeepest && is_class(value, OpClass::View) && value->producer->inputs.size() == 1 &&
+  if (is_class(value, OpClass::View) && value->producer->inputs.size() == 1 &&
       value->producer->op != Op::Pad) {
     Value *below = value->producer->input(0);
     Value *stripped = strip_scale(build, below, scale, depth + 1);
@@ -130,6 +132,10 @@ Outcome raise(Graph &graph, Node *softmax, std::set<Node *> &erased, std::string
   }
   const ElementwiseChain before = find_elementwise_chain(graph, product, scores);
   const ElementwiseChain after = find_elementwise_chain(graph, probabilities, weighted->input(0));
+  if (after.nodes.empty() && weighted->input(0) != probabilities) {
+    condition = "the probabilities are the right operand of " + describe(*weighted);
+    return Outcome::NearMiss;
+  }
   for (const ElementwiseChain *chain : {&before, &after}) {
     if (!chain->obstacle.empty()) {
       condition = chain->obstacle;

@@ -170,7 +170,7 @@ std::string sample_patch_embedding() {
          "  class = gather(y, first) {axis = 1}\n"
          "  headt = transpose(head) {perm = (1, 0)}\n"
          "  logits = matmul(class, headt)\n"
-         "  return logits\n}\n";
+         "  return logits, y\n}\n";
 }
 
 std::string sample_token_embedding() {
