@@ -7,6 +7,8 @@
 #include <initializer_list>
 #include <limits>
 
+#include "compiler/kernels/float_conversions.h"
+
 namespace sylvite {
 namespace {
 
@@ -93,7 +95,7 @@ Expr exp_f32(Expr x) {
   r = exact_fma(n, constant(-1.42860682030941723212e-6f), r);
   const Expr p = horner(r, {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f});
   // A float that may be NaN must not be converted to an integer: p is NaN already.
-  const Expr whole = select(less(Halide::abs(n), constant(1000.0f)), n, constant(0.0f));
+  const Expr whole = select(less(absolute(n), constant(1000.0f)), n, constant(0.0f));
   const Expr half = Halide::round(mul(whole, constant(0.5f)));
   return mul(mul(p, power_of_two(half)), power_of_two(sub(whole, half)));
 }
@@ -143,7 +145,7 @@ namespace {
 
 // sin(x + quarters * pi / 2): x = n pi/2 + r, |r| <= pi/4, pi/2 in three parts (Cody and Waite).
 Expr sine_of(const Expr &x, int quarters) {
-  const Expr usable = select(less(Halide::abs(x), constant(1e9f)), x, constant(0.0f));
+  const Expr usable = select(less(absolute(x), constant(1e9f)), x, constant(0.0f));
   const Expr n = Halide::round(mul(usable, constant(0.636619772367581343f)));
   Expr r = exact_fma(n, constant(-1.5707962512969971f), usable);
   r = exact_fma(n, constant(-7.5497894158615964e-08f), r);
@@ -162,7 +164,7 @@ Expr sine_of(const Expr &x, int quarters) {
   const Expr value = select((quadrant & 1) != 0, cosine, sine);
   const Expr signed_value = select((quadrant & 2) != 0, mul(value, constant(-1.0f)), value);
   const Expr nan = constant(std::numeric_limits<float>::quiet_NaN());
-  const Expr finite = less(Halide::abs(x), constant(std::numeric_limits<float>::infinity()));
+  const Expr finite = less(absolute(x), constant(std::numeric_limits<float>::infinity()));
   return select(finite, signed_value, nan);
 }
 
@@ -181,7 +183,7 @@ Expr cos_f32(Expr x) {
 Expr pow_f32(Expr x, Expr y) {
   const float infinity = std::numeric_limits<float>::infinity();
   const Expr nan = constant(std::numeric_limits<float>::quiet_NaN());
-  const Expr magnitude = exp_f32(mul(y, log_f32(Halide::abs(x))));
+  const Expr magnitude = exp_f32(mul(y, log_f32(absolute(x))));
   const Expr whole = exact(Halide::floor(y) == y);
   const Expr half = mul(y, constant(0.5f));
   const Expr odd = whole && exact(Halide::floor(half) != half);
@@ -191,6 +193,7 @@ Expr pow_f32(Expr x, Expr y) {
   const Expr x_is_zero = exact(x == constant(0.0f));
   result = select(x_is_zero, select(less(constant(0.0f), y), constant(0.0f), constant(infinity)),
                   result);
+  result = select(x_is_zero && is_nan_exact(y), y, result);
   result = select(exact(y == constant(0.0f)) || exact(x == constant(1.0f)), constant(1.0f), result);
   return result;
 }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "compiler/ir/error.h"
+#include "compiler/kernels/float_conversions.h"
 #include "compiler/kernels/float_math.h"
 
 namespace sylvite {
@@ -22,7 +23,7 @@ bool is_half(DType dtype) {
 
 // A half type's value in float, rounded to the half type.
 Expr round_to(DType dtype, const Expr &value) {
-  return is_half(dtype) ? cast(Halide::Float(32), cast(storage_type(dtype), value)) : value;
+  return is_half(dtype) ? from_storage(dtype, to_storage(dtype, value)) : value;
 }
 
 // A constant of the type in which `dtype` is computed.
@@ -122,14 +123,17 @@ Expr convert(const Expr &x, DType from, DType to) {
   }
   if (is_float(from) && !is_float(to)) {  // out of range or NaN must not reach the conversion
     if (type.bits() <= 32 && type != Halide::UInt(32)) {
-      const Expr fits = exact(Halide::abs(x) < cast(x.type(), 2147483648.0f));
+      const Expr fits = exact(absolute(x) < number(from, 2147483648.0, 0));
       return cast(type, cast<int32_t>(select(fits, x, Halide::Internal::make_zero(x.type()))));
     }
-    const Expr fits = exact(Halide::abs(x) < cast(x.type(), 9223372036854775808.0f));
+    const Expr fits = exact(absolute(x) < number(from, 9223372036854775808.0, 0));
     return cast(type,
                 select(fits, cast<int64_t>(select(fits, x, Halide::Internal::make_zero(x.type()))),
                        Halide::Internal::IntImm::make(Halide::Int(64),
                                                       std::numeric_limits<int64_t>::min())));
+  }
+  if (is_float(from) && x.type() != type) {
+    return type.bits() == 64 ? float_to_double(x) : round_to(to, double_to_float(x));
   }
   return round_to(to, cast(type, x));
 }
@@ -142,10 +146,6 @@ Halide::Type storage_type(DType dtype) {
       return Halide::Float(32);
     case DType::F64:
       return Halide::Float(64);
-    case DType::F16:
-      return Halide::Float(16);
-    case DType::BF16:
-      return Halide::BFloat(16);
     case DType::I8:
       return Halide::Int(8);
     case DType::U8:
@@ -154,6 +154,8 @@ Halide::Type storage_type(DType dtype) {
     case DType::I16:
       return Halide::Int(16);
     case DType::U16:
+    case DType::F16:
+    case DType::BF16:
       return Halide::UInt(16);
     case DType::I32:
       return Halide::Int(32);
@@ -174,12 +176,29 @@ Halide::Type compute_type(DType dtype) {
 }
 
 Expr to_storage(DType dtype, Expr value) {
-  return dtype == DType::Bool ? select(value, cast<uint8_t>(1), cast<uint8_t>(0))
-                              : cast(storage_type(dtype), value);
+  switch (dtype) {
+    case DType::Bool:
+      return select(value, cast<uint8_t>(1), cast<uint8_t>(0));
+    case DType::F16:
+      return float_to_half(value);
+    case DType::BF16:
+      return float_to_bfloat16(value);
+    default:
+      return cast(storage_type(dtype), value);
+  }
 }
 
 Expr from_storage(DType dtype, Expr value) {
-  return dtype == DType::Bool ? value != cast<uint8_t>(0) : cast(compute_type(dtype), value);
+  switch (dtype) {
+    case DType::Bool:
+      return value != cast<uint8_t>(0);
+    case DType::F16:
+      return half_to_float(value);
+    case DType::BF16:
+      return bfloat16_to_float(value);
+    default:
+      return cast(compute_type(dtype), value);
+  }
 }
 
 Formula::Formula(const Graph &region, const std::vector<std::string> &symbols) : region_(region) {
@@ -345,10 +364,11 @@ Expr Formula::elementwise(const Node &node, const Indices &index) {
     case Op::Neg:
       return floats ? exact(a * cast(a.type(), -1)) : zero - a;
     case Op::Abs:
-      return a.type().is_uint() ? a : cast(a.type(), Halide::abs(a));
+      return a.type().is_uint() ? a : floats ? absolute(a) : cast(a.type(), Halide::abs(a));
     case Op::Sign:
       return a.type().is_uint() ? select(a > zero, one, zero)
-             : floats ? select(exact(a > zero), one, exact(a < zero), cast(a.type(), -1), a * zero)
+             : floats ? select(exact(a > zero), one, exact(a < zero), cast(a.type(), -1),
+                               is_nan_exact(a), a, zero)
                       : select(a > zero, one, a < zero, cast(a.type(), -1), zero);
     case Op::Floor:
       return floats ? Halide::floor(a) : a;
@@ -414,7 +434,8 @@ Expr Formula::elementwise(const Node &node, const Indices &index) {
     case Op::Less:
       return floats ? exact(a < b) : a < b;
     case Op::LessEqual:
-      return floats ? exact(a <= b) : a <= b;
+      // Not as "not b < a", into which Halide turns it: false for NaN.
+      return floats ? exact(a < b) || exact(a == b) : a <= b;
     case Op::And:
       return a.type().is_bool() ? a && b : a & b;
     case Op::Or:

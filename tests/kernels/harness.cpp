@@ -135,6 +135,12 @@ TestKernel::Loaded &TestKernel::load(Isa isa) {
   static int count = 0;
   KernelRequest request;
   request.isa = isa;
+#ifdef __SANITIZE_ADDRESS__
+  request.sanitize_address = true;
+#endif
+#ifdef __SANITIZE_THREAD__
+  request.sanitize_thread = true;
+#endif
   std::string text;
   const char *show = std::getenv("SYLVITE_SHOW");
   if (show != nullptr) {
@@ -351,7 +357,14 @@ void expect_close(const Tensor &got, const Tensor &want, double tolerance,
 }  // namespace
 
 void expect_matches(TestKernel &kernel, const SymbolValues &symbols, const Comparison &how) {
-  std::string where = kernel.interface().root;
+  std::string where;  // "sub(f16, f16)"
+  for (const auto &node : kernel.region().nodes()) {
+    where += (where.empty() ? "" : " ") + std::string(name_of(node->op));
+  }
+  for (const Value *input : kernel.region().inputs()) {
+    where += (input->index == 0 ? "(" : ", ") + std::string(name_of(input->type.dtype));
+  }
+  where += ")";
   for (const auto &[symbol, value] : symbols) {
     where += " " + symbol + "=" + std::to_string(value);
   }
