@@ -3,7 +3,8 @@
 // constant becomes a product, a chain of constant factors or addends becomes one.
 //
 // Keeps: values to the last bit or two: constants are re-associated, x / c becomes x * (1 / c).
-// Declines: half precision, where 1 / c would be felt; integers, except for the order of operands.
+// Declines: half precision, where 1 / c would be felt; integers, except for the order of operands;
+// what a comparison, a rounding or a cast to integers reads, where the last bit decides.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -35,6 +36,50 @@ bool is_commutative(Op op) {
 bool is_ordinary(double number, DType dtype) {
   const double magnitude = std::abs(number);
   return dtype == DType::F64 ? std::isnormal(number) : magnitude > 1e-30 && magnitude < 1e30;
+}
+
+// Ops whose result jumps: an operand that is off by its last bit may land on the other side.
+bool is_step(const Node &node) {
+  switch (node.op) {
+    case Op::Floor:
+    case Op::Ceil:
+    case Op::Round:
+    case Op::Sign:
+    case Op::Mod:
+    case Op::Equal:
+    case Op::Less:
+    case Op::LessEqual:
+      return true;
+    case Op::Cast:
+      return !is_float(node.output()->type.dtype);
+    default:
+      return false;
+  }
+}
+
+// Whether a step reads the value, directly or through elementwise ops and views: positions and
+// buckets are computed like that.
+bool feeds_a_step(const Value *value) {
+  constexpr size_t kFarthest = 64;
+  std::vector<const Value *> reached = {value};
+  for (size_t next = 0; next < reached.size(); ++next) {
+    for (const Node *user : reached[next]->users) {
+      if (is_step(*user)) {
+        return true;
+      }
+      const OpClass op_class = class_of(user->op);
+      if ((op_class == OpClass::Elementwise || op_class == OpClass::View) &&
+          reached.size() < kFarthest) {
+        reached.push_back(user->output());
+      }
+    }
+  }
+  return false;
+}
+
+bool is_power_of_two(double number) {
+  int exponent = 0;
+  return std::abs(std::frexp(number, &exponent)) == 0.5;
 }
 
 // op(c, x) => op(x, c)
@@ -108,7 +153,8 @@ Value *division_by_constant(Builder &build, Value *root) {
   double number = 0;
   if (!match(root, op(Op::Div, any(&x), constant(&divisor))) || !match(divisor, scalar(&number)) ||
       !is_computing_float(root->type.dtype) || !is_ordinary(number, root->type.dtype) ||
-      constant_of(x) != nullptr || !same_type(root->type, x->type, build.graph().symbol_table())) {
+      constant_of(x) != nullptr || !same_type(root->type, x->type, build.graph().symbol_table()) ||
+      (!is_power_of_two(number) && feeds_a_step(root))) {
     return nullptr;
   }
   return build.add(Op::Mul, {x, build.scalar(1 / number, root->type.dtype)});
@@ -134,6 +180,7 @@ Value *chain_of_factors(Builder &build, Value *root) {
   if (!match(root, op(Op::Mul, inner, scalar(&b))) || !is_computing_float(root->type.dtype) ||
       constant_of(x) != nullptr || !is_ordinary(a, root->type.dtype) ||
       !is_ordinary(b, root->type.dtype) || !is_ordinary(a * b, root->type.dtype) ||
+      (!is_power_of_two(a) && !is_power_of_two(b) && feeds_a_step(root)) ||
       !same_type(root->type, x->type, build.graph().symbol_table())) {
     return nullptr;
   }
