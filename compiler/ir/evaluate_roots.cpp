@@ -100,7 +100,7 @@ Tensor softmax(const Tensor &x, size_t axis) {
   Tensor result(x.dtype(), x.shape());
   const std::vector<int64_t> strides = row_major_strides(x.shape());
   const int64_t size = x.shape()[axis], stride = strides[axis];
-  for (int64_t outer = 0; size > 0 && outer < x.count() / (size * stride); ++outer) {
+  for (int64_t outer = 0; x.count() > 0 && outer < x.count() / (size * stride); ++outer) {
     for (int64_t inner = 0; inner < stride; ++inner) {
       const int64_t base = outer * size * stride + inner;
       double largest = -std::numeric_limits<double>::infinity(), sum = 0;

@@ -157,7 +157,9 @@ class Attention {
     powers_(j, i, u) = exp_of_nonpositive(exact(scores_(j, i, u) - largest_(i, u)));
     sums_(l, i, u) = 0.0f;
     sums_(l, i, u) = exact(sums_(l, i, u) + powers_(chunk * kPanel + l, i, u));
-    factor_(i, u) = exact(1.0f / sum_tree([&](int lane) -> Expr { return sums_(lane, i, u); }));
+    const Expr inverse =
+        exact(1.0f / sum_tree([&](int lane) -> Expr { return sums_(lane, i, u); }));
+    factor_(i, u) = select(keys_ == 0, 0.0f, inverse);  // an empty sum is 0, not 0 / 0
     if (deferred_) {
       weights_ = powers_;
     } else {

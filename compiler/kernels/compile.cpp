@@ -57,7 +57,33 @@ void report_through_us() {
   (void)once;
 }
 
+// What the templates rely on: a root's results are stored in their own order, but for attention,
+// which may write through strides.
+void check_region(const Graph &region, const Node *root) {
+  if (root == nullptr) {
+    for (size_t i = 1; i < region.output_count(); ++i) {
+      SYLVITE_CHECK(region.output(i)->type.shape == region.output(0)->type.shape,
+                    "outputs of different shapes in one kernel");
+    }
+    return;
+  }
+  SYLVITE_CHECK(epilogue_value(region)->type.shape == root->output()->type.shape,
+                "the epilogue changes the shape of its root");
+  SYLVITE_CHECK(region.output_count() == 1 || root->op == Op::LayerNorm,
+                "several outputs of " + describe(*root));
+  const Shape &shape = root->output()->type.shape;
+  const std::optional<std::vector<Dim>> strides = output_strides(region);
+  SYLVITE_CHECK(strides.has_value(), "the views behind " + describe(*root) + " are no strides");
+  Dim stride = 1;
+  for (size_t axis = shape.size(); axis-- > 0 && root->op != Op::Attention;) {
+    SYLVITE_CHECK(shape[axis].is(1) || (*strides)[axis] == stride,
+                  "the views behind " + describe(*root) + " move elements");
+    stride *= shape[axis];
+  }
+}
+
 KernelBody build_body(TemplateInput &input) {
+  check_region(input.region, input.root);
   if (input.root == nullptr) {
     return none_template(input);
   }

@@ -76,6 +76,7 @@ TEST(Attention, BoolMaskAndInfinities) {
 
 TEST(Attention, CrossWithBroadcastKeysAndProbabilityRegion) {
   TestKernel kernel(R"(graph (q: f32[b, 4, lq, 16], k: f32[b, 1, lk, 16], v: f32[b, 1, lk, 24]) {
+    symbol lk in [0, inf)
     a = attention(q, k, v) [
       graph (s: f32[b, 4, lq, lk]) { return s },
       graph (p: f32[b, 4, lq, lk]) {
@@ -87,7 +88,7 @@ TEST(Attention, CrossWithBroadcastKeysAndProbabilityRegion) {
     return a
   })");
   for (const auto &[lq, lk] :
-       std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {3, 40}, {25, 7}, {13, 400}}) {
+       std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {2, 0}, {3, 40}, {25, 7}, {13, 400}}) {
     expect_matches(kernel, {{"b", 2}, {"lq", lq}, {"lk", lk}});
   }
 }

@@ -134,6 +134,34 @@ TEST(MatMul, BatchedAndBroadcast) {
   }
 }
 
+TEST(Empty, EveryRoot) {
+  for (const char *text : {
+           "y = matmul(x, w)",
+           "y = softmax(x) {axis = 1}",
+           "y = softmax(x) {axis = 0}",
+           "y = layer_norm(x) {axis = 1, epsilon = 1e-05}",
+           "y = reduce(x) {kind = sum, axes = (1), keepdims = 0}",
+           "y = reduce(x) {kind = max, axes = (0), keepdims = 1}",
+           "y = reduce(x) {kind = prod, axes = (0, 1), keepdims = 0}",
+           "y = cumsum(x) {axis = 0, exclusive = 0, reverse = 0}",
+           "y = cumsum(x) {axis = 1, exclusive = 1, reverse = 1}",
+           "y = transpose(x) {perm = (1, 0)}",
+           "y = concat(x, x) {axis = 0}",
+       }) {
+    TestKernel kernel(
+        "graph (x: f32[m, k], w: f32[k, n]) {\n symbol m in [0, inf)\n symbol k in [0, "
+        "inf)\n symbol n in [0, inf)\n" +
+        std::string(text) + "\n return y }");
+    for (const int64_t m : {0, 3}) {
+      for (const int64_t k : {0, 5}) {
+        for (const int64_t n : {0, 2}) {
+          expect_matches(kernel, {{"m", m}, {"k", k}, {"n", n}});
+        }
+      }
+    }
+  }
+}
+
 TEST(MatMul, TransposedViewsAndEpilogue) {
   TestKernel kernel(R"(graph (a: f32[b, m, h, 20], c: f32[b, n, h, 20], s: f32[b, 1, 1, n]) {
     q = transpose(a) {perm = (0, 2, 1, 3)}
