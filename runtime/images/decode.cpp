@@ -238,8 +238,8 @@ struct Jpeg {
 };
 
 // Code lengths of Huffman tables: stb_image 2.27 believes counts that sum to more than a table
-// holds.
-bool tables_fit(Bytes segment) {
+// holds. Notes which tables there are: bits 0 to 3 for DC, 4 to 7 for AC.
+bool read_tables(Bytes segment, uint32_t &tables) {
   constexpr size_t kLengths = 16, kMostSymbols = 256;
   for (Bytes rest = segment.subspan(2); !rest.empty();) {
     if (rest.size() < 1 + kLengths) {
@@ -249,10 +249,32 @@ bool tables_fit(Bytes segment) {
     for (size_t i = 1; i <= kLengths; ++i) {
       symbols += byte_at(rest, i);
     }
-    if (symbols > kMostSymbols || symbols > rest.size() - 1 - kLengths) {
+    const uint32_t kind = byte_at(rest, 0) >> 4, number = byte_at(rest, 0) & 15;
+    if (symbols > kMostSymbols || symbols > rest.size() - 1 - kLengths || kind > 1 || number > 3) {
       return false;
     }
+    tables |= 1u << (4 * kind + number);
     rest = rest.subspan(1 + kLengths + symbols);
+  }
+  return true;
+}
+
+// Whether the tables that a scan's header names are there. Progressive scans are of DC or AC alone.
+bool scan_has_tables(Bytes segment, bool progressive, uint32_t tables) {
+  const size_t components = segment.size() > 2 ? byte_at(segment, 2) : 0;
+  if (components < 1 || components > 4 || segment.size() != 6 + 2 * components) {
+    return false;
+  }
+  const bool first_is_dc = byte_at(segment, 3 + 2 * components) == 0;
+  const bool refines = byte_at(segment, 5 + 2 * components) >> 4 != 0;
+  const bool needs_dc = !progressive || (first_is_dc && !refines);
+  const bool needs_ac = !progressive || !first_is_dc;
+  for (size_t c = 0; c < components; ++c) {
+    const uint32_t dc = byte_at(segment, 4 + 2 * c) >> 4, ac = byte_at(segment, 4 + 2 * c) & 15;
+    if (dc > 3 || ac > 3 || (needs_dc && (tables >> dc & 1) == 0) ||
+        (needs_ac && (tables >> (4 + ac) & 1) == 0)) {
+      return false;
+    }
   }
   return true;
 }
@@ -263,7 +285,8 @@ Result<Jpeg> parse_jpeg(Bytes file, const std::string &where) {
   constexpr int kMostScans = 200;
   constexpr uint32_t kHuffmanTables = 0xc4, kApp14 = 0xee, kStartOfScan = 0xda, kEndOfImage = 0xd9;
   Jpeg jpeg;
-  bool adobe = false;
+  bool adobe = false, progressive = false;
+  uint32_t tables = 0;  // the Huffman tables so far
   int scans = 0;
   size_t at = 2;
   for (;;) {
@@ -292,7 +315,7 @@ Result<Jpeg> parse_jpeg(Bytes file, const std::string &where) {
     at += segment.size();
     const bool frame = marker >= 0xc0 && marker <= 0xcf && marker != kHuffmanTables &&
                        marker != 0xc8 && marker != 0xcc;
-    if (marker == kHuffmanTables && !tables_fit(segment)) {
+    if (marker == kHuffmanTables && !read_tables(segment, tables)) {
       return bad_input(where, ": is a damaged JPEG file: wrong Huffman tables");
     }
     if (frame) {
@@ -304,6 +327,7 @@ Result<Jpeg> parse_jpeg(Bytes file, const std::string &where) {
                          ": is a JPEG file of a kind that is not supported (lossless, "
                          "hierarchical or arithmetic)");
       }
+      progressive = marker == 0xc2;
       jpeg.height = big16(segment, 3);
       jpeg.width = big16(segment, 5);
       jpeg.components = byte_at(segment, 7);
@@ -313,6 +337,8 @@ Result<Jpeg> parse_jpeg(Bytes file, const std::string &where) {
     } else if (marker == kApp14 && segment.size() >= 14 &&
                std::memcmp(segment.data() + 2, "Adobe", 5) == 0) {
       adobe = true;
+    } else if (marker == kStartOfScan && !scan_has_tables(segment, progressive, tables)) {
+      return bad_input(where, ": is a damaged JPEG file: a scan without its Huffman tables");
     } else if (marker == kStartOfScan && ++scans > kMostScans) {
       return bad_input(where, ": is a JPEG file with more than ", kMostScans, " scans");
     }
