@@ -47,7 +47,7 @@ Error check_size(uint32_t width, uint32_t height, const std::string &where) {
 // What decoding an honest file of these sizes may take, with room for buffers that grow by
 // doubling.
 size_t memory_budget(int64_t pixels, size_t file_bytes) {
-  constexpr size_t kBase = size_t{16} << 20, kMost = size_t{1} << 30, kPerPixel = 40;
+  constexpr size_t kBase = size_t{16} << 20, kMost = size_t{768} << 20, kPerPixel = 40;
   return std::min(kMost, kBase + static_cast<size_t>(pixels) * kPerPixel + 4 * file_bytes);
 }
 
@@ -64,6 +64,9 @@ struct StbPixels {
 
 Error decoder_error(const std::string &where, const char *format) {
   const char *const reason = stbi_failure_reason();
+  if (reason != nullptr && std::string_view(reason) == "outofmem") {
+    return {SYLVITE_OUT_OF_MEMORY, text_of(where, ": wants too much memory to be decoded")};
+  }
   return bad_input(where, ": is a damaged or unsupported ", format, " file (",
                    reason != nullptr ? reason : "unknown reason", ")");
 }
