@@ -286,12 +286,16 @@ TEST_F(Classify, ScoresAreTheSoftmax) {
     }
     return pixels;
   }();
-  Classifier classifier(fake_.open());
-  ASSERT_TRUE(classifier.ok()) << classifier.error();
+  Model model;
+  ASSERT_TRUE(model.open(&fake_.program, &kWeights).ok());
+  Classifier classifier;
+  const Status created = classifier.create(model, {.threads = 1});
+  ASSERT_TRUE(created.ok()) << created.message();
   EXPECT_EQ(classifier.label_count(), 4);
-  const std::vector<sylvite_label> labels =
-      classifier.classify({blue.data(), blue.size(), 8, 9, 3, nullptr}, 4);
-  ASSERT_EQ(labels.size(), 4u) << classifier.error();
+  std::vector<sylvite_label> labels;
+  const Status status = classifier.classify(pixels(blue, 8, 9, 3), 4, labels);
+  ASSERT_TRUE(status.ok()) << status.message();
+  ASSERT_EQ(labels.size(), 4u);
   const double sum = std::exp(0.0) + std::exp(0.2) + std::exp(1.0) + std::exp(0.5);
   EXPECT_STREQ(labels[0].text, "blue\n");
   EXPECT_EQ(labels[0].index, 2);
@@ -304,9 +308,12 @@ TEST_F(Classify, ScoresAreTheSoftmax) {
 
 TEST_F(Classify, EqualScoresKeepTheOrderOfLabels) {
   const std::vector<uint8_t> black(3 * 3 * 3);
-  Classifier classifier(fake_.open());
-  const std::vector<sylvite_label> labels =
-      classifier.classify({black.data(), black.size(), 3, 3, 3, nullptr}, 4);
+  Model model;
+  Classifier classifier;
+  std::vector<sylvite_label> labels;
+  ASSERT_TRUE(model.open(&fake_.program, &kWeights).ok());
+  ASSERT_TRUE(classifier.create(model).ok());
+  ASSERT_TRUE(classifier.classify(pixels(black, 3, 3, 3), 4, labels).ok());
   ASSERT_EQ(labels.size(), 4u);
   EXPECT_EQ(labels[0].index, 3);
   EXPECT_EQ(labels[1].index, 0);
@@ -451,11 +458,9 @@ TEST_F(Classify, ResultsThatCannotBeWritten) {
 
 TEST_F(Classify, ModelsOfAnotherForm) {
   const auto message = [&] {
-    Fake &fake = fake_;
-    const std::string text = Classifier(fake.open()).error();
-    sylvite_model_close(fake.model);
-    fake.model = nullptr;
-    return text;
+    Model model;
+    EXPECT_TRUE(model.open(&fake_.program, &kWeights).ok());
+    return Classifier().create(model).message();
   };
   EXPECT_EQ(message(), "");
   EXPECT_TRUE(is_classifier(fake_.open()));
@@ -473,19 +478,33 @@ TEST_F(Classify, ModelsOfAnotherForm) {
 }
 
 TEST_F(Classify, InterfaceChecksItsArguments) {
-  Classifier classifier(fake_.open());
-  ASSERT_TRUE(classifier.ok());
+  Model model;
+  Classifier classifier;
+  ASSERT_TRUE(model.open(&fake_.program, &kWeights).ok());
+  ASSERT_TRUE(classifier.create(model).ok());
   const std::vector<std::byte> file = golden_file("rgb-8.png");
-  EXPECT_EQ(classifier.classify_file(file.data(), file.size(), 1).size(), 1u);
-  EXPECT_TRUE(classifier.classify_file(file.data(), file.size(), 5).empty());
-  EXPECT_EQ(classifier.error(), "top_k must lie in 1 to 4, not 5");
-  EXPECT_TRUE(classifier.classify_file(file.data(), 20, 1).empty());
-  EXPECT_THAT(classifier.error(), HasSubstr("image: is a truncated PNG file"));
-  EXPECT_TRUE(classifier.classify({file.data(), file.size(), 7, 7, 3, "pixels"}, 1).empty());
-  EXPECT_THAT(classifier.error(), HasSubstr("pixels: "));
-  EXPECT_THAT(classifier.error(), HasSubstr("bytes are not 7 x 7 pixels of 3 channels"));
-  EXPECT_TRUE(classifier.classify({file.data(), file.size(), -7, 7, 3, nullptr}, 1).empty());
-  EXPECT_TRUE(classifier.run(1).empty());  // nothing waits
+  const std::vector<uint8_t> bytes(100);
+  std::vector<sylvite_label> labels;
+  EXPECT_TRUE(classifier.classify(file, 1, labels).ok());
+  EXPECT_EQ(labels.size(), 1u);
+  EXPECT_EQ(classifier.classify(file, 5, labels).message(), "top_k must lie in 1 to 4, not 5");
+  EXPECT_EQ(classifier.classify(file, 0, labels).message(), "top_k must lie in 1 to 4, not 0");
+  EXPECT_TRUE(labels.empty());
+  EXPECT_EQ(classifier.pending(), 0);
+  EXPECT_EQ(classifier.classify(std::span(file).first(20), 1, labels).message(),
+            "image: is a truncated PNG file");
+  EXPECT_EQ(classifier.add(image_file(std::span(file).first(0), "empty.png")).message(),
+            "empty.png: is empty");
+  EXPECT_EQ(classifier.add(pixels(bytes, 7, 7, 3)).message(),
+            "image: 100 bytes are not 7 x 7 pixels of 3 channels");
+  EXPECT_FALSE(classifier.add(pixels(bytes, -10, -10, 1)).ok());
+  EXPECT_FALSE(classifier.add(pixels(bytes, 25, 2, 2)).ok());
+  EXPECT_TRUE(classifier.add(pixels(bytes, 10, 10, 1)).ok());
+  EXPECT_EQ(classifier.pending(), 1);
+  EXPECT_TRUE(classifier.run(2, labels).ok());
+  EXPECT_EQ(labels.size(), 2u);
+  EXPECT_TRUE(classifier.run(2, labels).ok());  // nothing waits
+  EXPECT_TRUE(labels.empty());
 }
 
 // --- Text ------------------------------------------------------------------------------------

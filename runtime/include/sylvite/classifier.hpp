@@ -1,57 +1,77 @@
-// Image classification, C++17 over classifier.h. Errors are values: no exceptions.
-#pragma once
+// Image classification in C++: a thin, header-only form of classifier.h, as sylvite.hpp is of
+// sylvite.h.
+//
+//   sylvite::Model model;            // opened as in sylvite.hpp
+//   sylvite::Classifier classifier;
+//   std::vector<sylvite_label> best;
+//   sylvite::Status status = classifier.create(model);
+//   if (status.ok()) {
+//     status = classifier.classify(bytes_of_a_png_file, 3, best);
+//   }
+//   // best[0].text, best[0].score, or status.message()
+#ifndef SYLVITE_CLASSIFIER_HPP_
+#define SYLVITE_CLASSIFIER_HPP_
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <string>
+#include <span>
 #include <vector>
 
 #include "classifier.h"
+#include "sylvite.hpp"
 
 namespace sylvite {
+inline namespace v1 {
 
+// Pixels, rows from top to bottom; channels: 1 (grey) or 3 (RGB).
+inline sylvite_image pixels(std::span<const std::uint8_t> data, int32_t width, int32_t height,
+                            int32_t channels) {
+  return {data.data(), data.size(), width, height, channels, nullptr};
+}
+// The bytes of a PNG or JPEG file.
+inline sylvite_image image_file(std::span<const std::byte> data, const char *name = nullptr) {
+  return {data.data(), data.size(), 0, 0, 0, name};
+}
+
+// The model must outlive it.
 class Classifier {
  public:
-  // When this fails ok() is false and error() tells why. The model must outlive the classifier.
-  explicit Classifier(const sylvite_model *model, const sylvite_context_options &options = {}) {
+  Status create(const Model &model) { return create(model, Context::Options{}); }
+  Status create(const Model &model, const Context::Options &options) {
     char message[512] = "";
+    const sylvite_context_options raw = {options.threads, options.profile ? 1 : 0};
     sylvite_classifier *classifier = nullptr;
-    if (sylvite_classifier_create(model, &options, &classifier, message, sizeof message) !=
-        SYLVITE_OK) {
-      error_ = message;
-    }
-    handle_.reset(classifier);
+    const sylvite_result code =
+        sylvite_classifier_create(model.get(), &raw, &classifier, message, sizeof message);
+    classifier_.reset(classifier);
+    return Status(code, message);
   }
 
-  bool ok() const { return handle_ != nullptr; }
-  // Of the constructor, or of the last call that failed.
-  std::string error() const {
-    return handle_ != nullptr ? sylvite_classifier_error(handle_.get()) : error_;
-  }
-  int32_t label_count() const { return sylvite_classifier_label_count(handle_.get()); }
+  sylvite_classifier *get() const { return classifier_.get(); }
+  int32_t label_count() const { return sylvite_classifier_label_count(get()); }
 
-  // The best labels of an image, the best first; empty on failure.
-  std::vector<sylvite_label> classify(const sylvite_image &image, int32_t top_k = 1) {
-    return add(image) ? run(top_k) : std::vector<sylvite_label>();
+  // The `top_k` best labels of an image, the best first.
+  Status classify(const sylvite_image &image, int32_t top_k, std::vector<sylvite_label> &labels) {
+    labels.clear();
+    Status status = add(image);
+    return status.ok() ? run(top_k, labels) : status;
   }
-  // Of the bytes of a PNG or JPEG file.
-  std::vector<sylvite_label> classify_file(const void *data, std::size_t size, int32_t top_k = 1) {
-    return classify({data, size, 0, 0, 0, nullptr}, top_k);
+  Status classify(std::span<const std::byte> file, int32_t top_k,
+                  std::vector<sylvite_label> &labels) {
+    return classify(image_file(file), top_k, labels);
   }
 
   // Several images in one run: add each, then run, which gives top_k labels for each in turn.
-  bool add(const sylvite_image &image) {
-    return sylvite_classifier_add(handle_.get(), &image) == SYLVITE_OK;
-  }
-  std::vector<sylvite_label> run(int32_t top_k = 1) {
-    std::vector<sylvite_label> labels(
-        static_cast<std::size_t>(sylvite_classifier_pending(handle_.get())) *
-        static_cast<std::size_t>(top_k > 0 ? top_k : 0));
-    if (sylvite_classifier_run(handle_.get(), top_k, labels.data()) != SYLVITE_OK) {
+  Status add(const sylvite_image &image) { return status(sylvite_classifier_add(get(), &image)); }
+  int32_t pending() const { return sylvite_classifier_pending(get()); }
+  Status run(int32_t top_k, std::vector<sylvite_label> &labels) {
+    labels.resize(static_cast<size_t>(pending()) * static_cast<size_t>(top_k > 0 ? top_k : 0));
+    Status result = status(sylvite_classifier_run(get(), top_k, labels.data()));
+    if (!result.ok()) {
       labels.clear();
     }
-    return labels;
+    return result;
   }
 
  private:
@@ -60,8 +80,14 @@ class Classifier {
       sylvite_classifier_destroy(classifier);
     }
   };
-  std::unique_ptr<sylvite_classifier, Destroy> handle_;
-  std::string error_;
+  Status status(sylvite_result code) const {
+    return code == SYLVITE_OK ? Status() : Status(code, sylvite_classifier_error(get()));
+  }
+
+  std::unique_ptr<sylvite_classifier, Destroy> classifier_;
 };
 
+}  // namespace v1
 }  // namespace sylvite
+
+#endif
