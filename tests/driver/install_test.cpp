@@ -18,8 +18,6 @@ TEST(Install, WorksAfterItIsMoved) {
       {SYLVITE_CMAKE, "--install", SYLVITE_BUILD_DIR, "--prefix", folder.path("first")});
   ASSERT_EQ(install.status, 0) << install.out << install.err;
   std::filesystem::rename(folder.path("first"), folder.path("moved"));
-  // Wherever it found the runtime in the build tree, it must not any more: an empty HOME and no environment
-  // would not show that, so the model is compiled and the program run.
   const CommandResult compiled =
       run_command({folder.path("moved/bin/sylvite"), "compile",
                    SYLVITE_SOURCE_DIR "/tests/models/vit-ts17-sdpa/model.onnx", "-o",
@@ -30,7 +28,7 @@ TEST(Install, WorksAfterItIsMoved) {
   // The libraries that stand beside it are the ones that it uses.
   const CommandResult libraries =
       run_command({"/usr/bin/env", "LD_TRACE_LOADED_OBJECTS=1", folder.path("moved/bin/sylvite")});
-  EXPECT_THAT(libraries.out, ::testing::HasSubstr(folder.path("moved/lib/libHalide.so")));
+  EXPECT_THAT(libraries.out, ::testing::HasSubstr(folder.path("moved/bin/../lib/libHalide.so")));
   EXPECT_THAT(libraries.out, ::testing::Not(::testing::HasSubstr(SYLVITE_SOURCE_DIR)));
 }
 
