@@ -4,6 +4,7 @@
 // it works are mapped to fixed ones, and the function is named by the kernel's key.
 #include <Halide.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -135,6 +136,41 @@ std::string assembly_of(const Halide::Module &module) {
   return text;
 }
 
+// The interface's formula for scratch is written by hand beside each template: hold it to what
+// lowering asked for, at a few sizes of the symbols, for a part that is the whole.
+void check_scratch(const Graph &region, const KernelInterface &interface,
+                   const std::vector<Expr> &bytes_in_use) {
+  for (const int64_t sample : {0, 1, 2, 3, 7, 16, 17, 100, 385, 1000}) {
+    std::map<std::string, int64_t> values;
+    std::map<std::string, Expr> replacements;
+    int64_t size = sample;
+    for (size_t i = 0; i < interface.symbols.size(); ++i, size += i % 3) {
+      const SymbolInfo *info = region.symbol_table().find(interface.symbols[i]);
+      const int64_t lower = info == nullptr ? 1 : info->lower;
+      values[interface.symbols[i]] = std::max(lower, size);
+      replacements["s" + std::to_string(i)] = static_cast<int32_t>(std::max(lower, size));
+    }
+    const int64_t extents[] = {evaluate(interface.extent0, values),
+                               evaluate(interface.extent1, values)};
+    const int64_t scratch = evaluate(interface.scratch_bytes, values);
+    if (extents[0] <= 0 || extents[1] <= 0) {
+      continue;
+    }
+    for (size_t axis = 0; axis < 2; ++axis) {
+      replacements["begin" + std::to_string(axis)] = 0;
+      replacements["end" + std::to_string(axis)] = static_cast<int32_t>(extents[axis]);
+    }
+    for (const Expr &bytes : bytes_in_use) {
+      const Expr value =
+          Halide::Internal::simplify(Halide::Internal::substitute(replacements, bytes));
+      const std::optional<uint64_t> used = Halide::Internal::as_const_uint(value);
+      std::ostringstream text;
+      text << value << " bytes of scratch used, " << scratch << " given at sample " << sample;
+      SYLVITE_CHECK(used && *used <= static_cast<uint64_t>(scratch), text.str());
+    }
+  }
+}
+
 Halide::Module lower(const Node &kernel, const KernelRequest &request, const std::string &symbol) {
   const KernelInterface interface = kernel_interface(kernel);
   TemplateInput input(kernel, request.isa, interface.symbols);
@@ -179,6 +215,7 @@ Halide::Module lower(const Node &kernel, const KernelRequest &request, const std
   pipeline.add_custom_lowering_pass(&scratch_pass, nullptr);
   Halide::Module module = pipeline.compile_to_module(arguments, symbol, target_of(request),
                                                      Halide::LinkageType::ExternalPlusArgv);
+  check_scratch(input.region, interface, scratch_pass.bytes_in_use);
   for (const Halide::Internal::LoweredFunc &function : module.functions()) {
     for (size_t i = 0; i < function.args.size(); ++i) {
       module.remap_metadata_name(function.args[i].name, "arg" + std::to_string(i));

@@ -79,11 +79,34 @@ Stmt ScratchPass::visit(const Halide::Internal::Allocate *op) {
   const Expr base = Variable::make(UInt(64), tops_.empty() ? kScratchBase : tops_.back());
   const std::string top = "sylvite_top." + std::to_string(count_++);
   replaced_.insert(op->name);
+  Expr in_use = padded;
+  for (const Expr &outer : sizes_) {
+    in_use = in_use + outer;
+  }
+  bytes_in_use.push_back(over_parameters(in_use));
   tops_.push_back(top);
+  sizes_.push_back(padded);
   Stmt body = mutate(op->body);
   tops_.pop_back();
+  sizes_.pop_back();
   body = LetStmt::make(top, base + padded, body);
   return LetStmt::make(op->name, handle_of(base), body);
+}
+
+Stmt ScratchPass::visit(const LetStmt *op) {
+  lets_.emplace_back(op->name, op->value);
+  Stmt result = IRMutator::visit(op);
+  lets_.pop_back();
+  return result;
+}
+
+Expr ScratchPass::over_parameters(Expr e) const {
+  for (size_t i = lets_.size(); i-- > 0;) {
+    if (Halide::Internal::expr_uses_var(e, lets_[i].first)) {
+      e = Halide::Internal::substitute(lets_[i].first, lets_[i].second, e);
+    }
+  }
+  return e;
 }
 
 Stmt ScratchPass::visit(const Halide::Internal::Free *op) {

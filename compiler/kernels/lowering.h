@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace sylvite {
@@ -21,13 +22,21 @@ class ScratchPass : public Halide::Internal::IRMutator {
   using IRMutator::mutate;
   Halide::Internal::Stmt mutate(const Halide::Internal::Stmt &statement) override;
 
+  // Bytes in use up to the end of each allocation, over the kernel's parameters. Where a size
+  // depends on a loop, that loop's variable is left in it.
+  std::vector<Halide::Expr> bytes_in_use;
+
  private:
   using IRMutator::visit;
   Halide::Internal::Stmt visit(const Halide::Internal::Allocate *op) override;
   Halide::Internal::Stmt visit(const Halide::Internal::Free *op) override;
+  Halide::Internal::Stmt visit(const Halide::Internal::LetStmt *op) override;
+  Halide::Expr over_parameters(Halide::Expr e) const;
 
   std::optional<Halide::ImageParam> scratch_;
   std::vector<std::string> tops_;  // names of the first free address, innermost last
+  std::vector<Halide::Expr> sizes_;
+  std::vector<std::pair<std::string, Halide::Expr>> lets_;
   std::set<std::string> replaced_;
   int count_ = 0;
   bool inside_ = false;
