@@ -1,5 +1,7 @@
 // Operators that read or write positions which data decides. Indices may be negative in ONNX as in
 // the IR.
+#include <algorithm>
+
 #include "compiler/import/onnx_node.h"
 
 namespace sylvite {
@@ -10,8 +12,23 @@ void gather(OnnxNode &node) {
   node.set_output(0, node.add(Op::Gather, {node.input(0), node.input(1)}, {{"axis", axis}}));
 }
 
+// The indices of GatherElements and ScatterElements name positions on one axis; on the others they
+// stand at their own, which the data must have.
+void require_room(OnnxNode &node, int64_t axis) {
+  const Shape &data = node.input(0)->type.shape;
+  const Shape &indices = node.input(1)->type.shape;
+  for (size_t i = 0; i < std::min(data.size(), indices.size()); ++i) {
+    if (static_cast<int64_t>(i) != axis) {
+      node.assume_at_most(indices[i], data[i],
+                          "has indices for " + indices[i].str() + " of " + data[i].str() +
+                              " positions on axis " + std::to_string(i));
+    }
+  }
+}
+
 void gather_elements(OnnxNode &node) {
   const int64_t axis = node.axis(node.integer("axis", 0), node.input(0)->type.rank());
+  require_room(node, axis);
   node.set_output(0,
                   node.add(Op::GatherElements, {node.input(0), node.input(1)}, {{"axis", axis}}));
 }
@@ -34,6 +51,7 @@ std::string reduction_of(const OnnxNode &node) {
 
 void scatter_elements(OnnxNode &node) {
   const int64_t axis = node.axis(node.integer("axis", 0), node.input(0)->type.rank());
+  require_room(node, axis);
   node.set_output(0, node.add(Op::ScatterElements, {node.input(0), node.input(1), node.input(2)},
                               {{"axis", axis}, {"reduction", reduction_of(node)}}));
 }

@@ -98,6 +98,18 @@ TEST(ImportModel, ALengthIsBoundedByItsTable) {
   EXPECT_EQ(model.graph->guards[0].reason, "'cut' takes length rows of a table of 16");
 }
 
+TEST(ImportModel, IndicesHaveTheirPositionsInTheData) {
+  const ImportedModel model = import_model(
+      graph("(float[n, m] x, int64[p, q] i, float[p, q] u) => (y, z)"
+            "{ [a] y = GatherElements<axis = 1>(x, i)  [b] z = ScatterElements(x, i, u) }"));
+  std::vector<std::string> guards;
+  for (const Guard &guard : model.graph->guards) {
+    guards.push_back(guard.left.str() + " == " + guard.right.str() + ": " + guard.reason);
+  }
+  EXPECT_THAT(guards, ElementsAre("min(n, p) == p: 'a' has indices for p of n positions on axis 0",
+                                  "min(m, q) == q: 'b' has indices for q of m positions on axis 1"));
+}
+
 // ---- names ----
 
 TEST(ImportModel, NodesKeepTheirNames) {
