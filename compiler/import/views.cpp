@@ -307,11 +307,12 @@ void split(OnnxNode &node) {
   }
   node.assume_equal(size, total, "axis " + std::to_string(axis) + " and the sum of its parts");
   Dim start = 0;
-  for (size_t i = 0; i < sizes.size(); ++i) {
+  const std::vector<Dim> parts = split_sizes(node, size);  // again: a symbol may be replaced
+  for (size_t i = 0; i < parts.size(); ++i) {
     if (node.has_output(i)) {
-      node.set_output(i, node.slice(x, axis, start, sizes[i]));
+      node.set_output(i, node.slice(x, axis, start, parts[i]));
     }
-    start += sizes[i];
+    start += parts[i];
   }
 }
 

@@ -110,6 +110,16 @@ TEST(ImportModel, IndicesHaveTheirPositionsInTheData) {
                                   "min(m, q) == q: 'b' has indices for q of m positions on axis 1"));
 }
 
+TEST(ImportModel, PartsOfASplitFollowAReplacedSymbol) {
+  const ImportedModel model =
+      import_model(graph("(float[10] x, float[n] t) => (y, z) <int64[1] four = {4}>"
+                         "{ s = Shape(t)  parts = Concat<axis = 0>(s, four)"
+                         "  y, z = Split(x, parts) }"));
+  EXPECT_EQ(to_string(model.graph->output(0)->type), "f32[6]");
+  EXPECT_EQ(input_types(model), "x f32[10], t f32[6]");
+  verify(*model.graph);
+}
+
 // ---- names ----
 
 TEST(ImportModel, NodesKeepTheirNames) {
