@@ -15,6 +15,7 @@
 #include <cstring>
 #include <system_error>
 
+#include "compiler/import/importer.h"
 #include "compiler/ir/error.h"
 
 namespace sylvite {
@@ -70,18 +71,20 @@ std::shared_ptr<const MappedFile> ExternalData::open(const std::string &location
   const std::filesystem::path relative(location);
   if (location.empty() || location.find('\0') != std::string::npos || relative.is_absolute() ||
       std::find(relative.begin(), relative.end(), "..") != relative.end()) {
-    throw_model_error("external data '", location, "' is not a path inside the model's folder");
+    throw_model_error("external data '", printable(location),
+                      "' is not a path inside the model's folder");
   }
   std::error_code error;
   const auto folder = std::filesystem::canonical(folder_.empty() ? "." : folder_, error);
   const auto path = std::filesystem::canonical(folder / relative, error);
   if (error) {
-    throw_model_error("cannot read external data '", location, "': ", error.message());
+    throw_model_error("cannot read external data '", printable(location), "': ", error.message());
   }
   const auto [folder_end, path_end] =
       std::mismatch(folder.begin(), folder.end(), path.begin(), path.end());
   if (folder_end != folder.end()) {
-    throw_model_error("external data '", location, "' is a link out of the model's folder");
+    throw_model_error("external data '", printable(location),
+                      "' is a link out of the model's folder");
   }
   return files_[location] = std::make_shared<const MappedFile>(path);
 }

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <optional>
 
+#include "compiler/import/importer.h"
 #include "compiler/ir/error.h"
 
 namespace sylvite {
@@ -37,7 +38,7 @@ std::string name_of_element_type(int64_t type) {
 
 template <typename... Parts>
 [[noreturn]] void fail(const TensorProto &proto, const Parts &...parts) {
-  throw_model_error("tensor '", proto.name(), "': ", parts...);
+  throw_model_error("tensor '", printable(proto.name()), "': ", parts...);
 }
 
 std::vector<int64_t> checked_shape(const TensorProto &proto, int64_t element_size) {
@@ -77,7 +78,8 @@ uint64_t external_number(const TensorProto &proto, const std::string &key,
   const char *const end = text.data() + text.size();
   const auto result = std::from_chars(text.data(), end, value);
   if (result.ec != std::errc() || result.ptr != end) {
-    fail(proto, "external data has the ", key, " '", text, "', which is no number of bytes");
+    fail(proto, "external data has the ", key, " '", printable(text),
+         "', which is no number of bytes");
   }
   return value;
 }
@@ -112,8 +114,8 @@ Tensor read_external(const TensorProto &proto, DType dtype, std::vector<int64_t>
   }
   const uint64_t size = file->bytes().size();
   if (offset > size || wanted > size - offset) {
-    fail(proto, "needs ", wanted, " bytes at offset ", offset, " of '", location, "', which has ",
-         size);
+    fail(proto, "needs ", wanted, " bytes at offset ", offset, " of '", printable(location),
+         "', which has ", size);
   }
   const auto bytes =
       file->bytes().subspan(static_cast<size_t>(offset), static_cast<size_t>(wanted));

@@ -192,6 +192,12 @@ TEST(ImportErrors, NamesInMessagesStayOnOneLine) {
   const std::string error = error_of(model);
   EXPECT_THAT(error, StartsWith("node 'evil?name?[31maaa"));
   EXPECT_LT(error.size(), 300U);
+  model = graph("(float[3] x) => (y) <float[3] w = {1, 2, 3}> { [a] y = Add(x, w) }");
+  model.mutable_graph()->mutable_initializer(0)->set_name("evil\nname");
+  model.mutable_graph()->mutable_initializer(0)->clear_float_data();
+  model.mutable_graph()->mutable_node(0)->set_input(1, "evil\nname");
+  EXPECT_EQ(error_of(model), "node 'a' (Add): tensor 'evil?name': needs 3 elements for its shape, "
+                             "but holds 0");
 }
 
 // ---- inputs ----
