@@ -1,5 +1,6 @@
 #include "compiler/ir/tensor.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -18,16 +19,19 @@ struct DTypeFacts {
 
 // In the order of DType.
 constexpr DTypeFacts kFacts[] = {
-    {"f32", 4, true, false, true},  {"f64", 8, true, false, true},   {"f16", 2, true, false, true},
-    {"bf16", 2, true, false, true}, {"i8", 1, false, true, true},    {"u8", 1, false, true, false},
-    {"i16", 2, false, true, true},  {"u16", 2, false, true, false},  {"i32", 4, false, true, true},
-    {"u32", 4, false, true, false}, {"i64", 8, false, true, true},   {"u64", 8, false, true, false},
+    {"f32", 4, true, false, true},   {"f64", 8, true, false, true},  {"f16", 2, true, false, true},
+    {"bf16", 2, true, false, true},  {"i8", 1, false, true, true},   {"u8", 1, false, true, false},
+    {"i16", 2, false, true, true},   {"u16", 2, false, true, false}, {"i32", 4, false, true, true},
+    {"u32", 4, false, true, false},  {"i64", 8, false, true, true},  {"u64", 8, false, true, false},
     {"bool", 1, false, false, false}};
 
-const DTypeFacts &facts(DType dtype) { return kFacts[static_cast<size_t>(dtype)]; }
+const DTypeFacts &facts(DType dtype) {
+  return kFacts[static_cast<size_t>(dtype)];
+}
 
+// A zero anywhere makes a tensor empty, however large the rest.
 int64_t count_elements(const std::vector<int64_t> &shape) {
-  int64_t count = 1;
+  int64_t count = std::find(shape.begin(), shape.end(), 0) == shape.end() ? 1 : 0;
   for (int64_t dim : shape) {
     SYLVITE_CHECK(dim >= 0 && !__builtin_mul_overflow(count, dim, &count));
   }
@@ -46,8 +50,8 @@ void store(std::byte *bytes, T value) {
   std::memcpy(bytes, &value, sizeof value);
 }
 
-// A double as an integer: truncated; what does not fit wraps through 64 bits, NaN is the lowest number,
-// as x86's conversion gives it.
+// A double as an integer: truncated; what does not fit wraps through 64 bits, NaN is the lowest
+// number, as x86's conversion gives it.
 int64_t to_integer(double value) {
   if (std::isnan(value) || value < -9223372036854775808.0) {
     return INT64_MIN;
@@ -61,11 +65,21 @@ int64_t to_integer(double value) {
 
 }  // namespace
 
-const char *name_of(DType dtype) { return facts(dtype).name; }
-int64_t size_of(DType dtype) { return facts(dtype).size; }
-bool is_float(DType dtype) { return facts(dtype).is_float; }
-bool is_integer(DType dtype) { return facts(dtype).is_integer; }
-bool is_signed(DType dtype) { return facts(dtype).is_signed; }
+const char *name_of(DType dtype) {
+  return facts(dtype).name;
+}
+int64_t size_of(DType dtype) {
+  return facts(dtype).size;
+}
+bool is_float(DType dtype) {
+  return facts(dtype).is_float;
+}
+bool is_integer(DType dtype) {
+  return facts(dtype).is_integer;
+}
+bool is_signed(DType dtype) {
+  return facts(dtype).is_signed;
+}
 
 std::optional<DType> parse_dtype(std::string_view name) {
   for (size_t i = 0; i < std::size(kFacts); ++i) {
@@ -104,40 +118,61 @@ std::byte *Tensor::mutable_bytes() {
 double Tensor::at(int64_t i) const {
   const std::byte *p = bytes_.data() + i * size_of(dtype_);
   switch (dtype_) {
-    case DType::F32: return load<float>(p);
-    case DType::F64: return load<double>(p);
-    case DType::F16: return half_to_float(load<uint16_t>(p));
-    case DType::BF16: return bfloat16_to_float(load<uint16_t>(p));
-    case DType::U64: return static_cast<double>(load<uint64_t>(p));
-    default: return static_cast<double>(at_int(i));
+    case DType::F32:
+      return load<float>(p);
+    case DType::F64:
+      return load<double>(p);
+    case DType::F16:
+      return half_to_float(load<uint16_t>(p));
+    case DType::BF16:
+      return bfloat16_to_float(load<uint16_t>(p));
+    case DType::U64:
+      return static_cast<double>(load<uint64_t>(p));
+    default:
+      return static_cast<double>(at_int(i));
   }
 }
 
 int64_t Tensor::at_int(int64_t i) const {
   const std::byte *p = bytes_.data() + i * size_of(dtype_);
   switch (dtype_) {
-    case DType::I8: return load<int8_t>(p);
-    case DType::U8: return load<uint8_t>(p);
-    case DType::I16: return load<int16_t>(p);
-    case DType::U16: return load<uint16_t>(p);
-    case DType::I32: return load<int32_t>(p);
-    case DType::U32: return load<uint32_t>(p);
+    case DType::I8:
+      return load<int8_t>(p);
+    case DType::U8:
+      return load<uint8_t>(p);
+    case DType::I16:
+      return load<int16_t>(p);
+    case DType::U16:
+      return load<uint16_t>(p);
+    case DType::I32:
+      return load<int32_t>(p);
+    case DType::U32:
+      return load<uint32_t>(p);
     case DType::I64:
-    case DType::U64: return load<int64_t>(p);
-    case DType::Bool: return load<uint8_t>(p) != 0;
-    default: return to_integer(at(i));
+    case DType::U64:
+      return load<int64_t>(p);
+    case DType::Bool:
+      return load<uint8_t>(p) != 0;
+    default:
+      return to_integer(at(i));
   }
 }
 
 void Tensor::set(int64_t i, double value) {
   std::byte *p = mutable_bytes() + i * size_of(dtype_);
   switch (dtype_) {
-    case DType::F32: return store(p, static_cast<float>(value));
-    case DType::F64: return store(p, value);
-    case DType::F16: return store(p, float_to_half(static_cast<float>(value)));
-    case DType::BF16: return store(p, float_to_bfloat16(static_cast<float>(value)));
-    case DType::Bool: return store(p, static_cast<uint8_t>(value != 0));
-    default: return set_int(i, to_integer(value));
+    case DType::F32:
+      return store(p, static_cast<float>(value));
+    case DType::F64:
+      return store(p, value);
+    case DType::F16:
+      return store(p, float_to_half(static_cast<float>(value)));
+    case DType::BF16:
+      return store(p, float_to_bfloat16(static_cast<float>(value)));
+    case DType::Bool:
+      return store(p, static_cast<uint8_t>(value != 0));
+    default:
+      return set_int(i, to_integer(value));
   }
 }
 
@@ -145,15 +180,21 @@ void Tensor::set_int(int64_t i, int64_t value) {
   std::byte *p = mutable_bytes() + i * size_of(dtype_);
   switch (dtype_) {
     case DType::I8:
-    case DType::U8: return store(p, static_cast<uint8_t>(value));
+    case DType::U8:
+      return store(p, static_cast<uint8_t>(value));
     case DType::I16:
-    case DType::U16: return store(p, static_cast<uint16_t>(value));
+    case DType::U16:
+      return store(p, static_cast<uint16_t>(value));
     case DType::I32:
-    case DType::U32: return store(p, static_cast<uint32_t>(value));
+    case DType::U32:
+      return store(p, static_cast<uint32_t>(value));
     case DType::I64:
-    case DType::U64: return store(p, value);
-    case DType::Bool: return store(p, static_cast<uint8_t>(value != 0));
-    default: return set(i, static_cast<double>(value));
+    case DType::U64:
+      return store(p, value);
+    case DType::Bool:
+      return store(p, static_cast<uint8_t>(value != 0));
+    default:
+      return set(i, static_cast<double>(value));
   }
 }
 

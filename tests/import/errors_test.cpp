@@ -377,6 +377,17 @@ TEST(ImportErrors, TensorsWithImpossibleSizes) {
   EXPECT_EQ(error_of(model), "node 'a' (Add): tensor 'w': claims more than 2^63 bytes");
 }
 
+TEST(ImportErrors, EmptyTensorsMayHaveAnyOtherSize) {
+  onnx::ModelProto model = graph("(float[n, 0] x) => (y) <float[1] w = {1}> { y = Relu(w) }");
+  tensor_of(model).clear_float_data();
+  tensor_of(model).set_raw_data("");
+  tensor_of(model).clear_dims();
+  for (const int64_t size : {int64_t{1} << 62, int64_t{1} << 62, int64_t{0}}) {
+    tensor_of(model).add_dims(size);
+  }
+  EXPECT_EQ(error_of(model), "");
+}
+
 TEST(ImportErrors, TensorsOfOtherTypes) {
   onnx::ModelProto model = model_with_tensor();
   tensor_of(model).set_data_type(onnx::TensorProto::COMPLEX64);
