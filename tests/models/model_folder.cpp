@@ -41,12 +41,14 @@ ModelFolder read_model_folder(const fs::path &folder) {
     for (const auto &[name, pair] : cases.items()) {
       graph.cases[name] = {folder / pair[0].get<std::string>(), folder / pair[1].get<std::string>()};
     }
-    for (const auto &[kind, count] : part_for(meta["expect"], file).items()) {
+    const nlohmann::json expect = part_for(meta["expect"], file);
+    const nlohmann::json dynamic = part_for(meta["dynamic"], file);
+    for (const auto &[kind, count] : expect.items()) {
       if (count.is_number_integer()) {
         graph.expect[kind] = count.get<int>();
       }
     }
-    for (const auto &[input, axes] : part_for(meta["dynamic"], file).items()) {
+    for (const auto &[input, axes] : dynamic.items()) {
       for (const auto &[axis, name] : axes.items()) {
         graph.dynamic[input][std::stoi(axis)] = name.get<std::string>();
       }
