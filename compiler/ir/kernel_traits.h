@@ -9,7 +9,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "compiler/ir/graph.h"
 
@@ -29,7 +31,7 @@ inline constexpr int64_t kSumLanes = 16;
 
 struct KernelTraits {
   bool elementwise_epilogue = false;  // Elementwise ops on the root's result may join
-  bool view_epilogue = false;         // a reorder of the result may join (it becomes the output's strides)
+  bool view_epilogue = false;         // a reorder of the result may join: one that output_strides finds
   bool elementwise_prologue = false;  // operands may be formulas, not only views, of the inputs
   bool extra_first_operand_output = false;  // may also store the root's first operand
 };
@@ -39,5 +41,14 @@ KernelTraits kernel_traits(Op root);
 
 // The root node of a kernel region, or null when it has none.
 const Node *root_of(const Graph &region);
+
+// The views behind the root and its elementwise epilogue, in order.
+std::vector<const Node *> trailing_views(const Graph &region);
+// The value before them: it has the shape of the root's result.
+const Value *epilogue_value(const Graph &region);
+
+// How far apart neighbours along each axis of the root's result lie in the region's first output.
+// Nothing when the trailing views split or join axes in another way than by strides.
+std::optional<std::vector<Dim>> output_strides(const Graph &region);
 
 }  // namespace sylvite

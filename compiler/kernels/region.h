@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "compiler/ir/graph.h"
+#include "compiler/ir/kernel_traits.h"
 #include "compiler/kernels/kernels.h"
 
 namespace sylvite {
@@ -17,15 +18,6 @@ std::vector<std::string> symbols_of_region(const Graph &region);
 // The region's input whose elements `value` has, in the same order (through reshapes and the like);
 // null where it computes something or moves elements.
 const Value *plain_input(const Value *value);
-
-// The views behind the root and its elementwise epilogue, in order.
-std::vector<const Node *> trailing_views(const Graph &region);
-// The value before them: it has the shape of the root's result.
-const Value *epilogue_value(const Graph &region);
-
-// How far apart neighbours along each axis of the root's result lie in the region's first output.
-// Nothing when the trailing views split or join axes in another way than by strides.
-std::optional<std::vector<Dim>> output_strides(const Graph &region);
 
 // Whether one flat loop over the output's elements computes a region without root: every operand
 // has the output's elements in order, or is a single number.
