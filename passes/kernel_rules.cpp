@@ -151,15 +151,16 @@ std::string check_epilogue(const Node &node, const KernelTraits &traits,
 std::vector<const Node *> views_behind(const Graph &region, const Node &root) {
   std::vector<const Node *> views;
   const Value *value = region.output(0);
-  while (value->producer != &root && value->producer != nullptr && is_reordering(value->producer->op)) {
+  while (value->producer != &root && value->producer != nullptr &&
+         is_reordering(value->producer->op)) {
     views.insert(views.begin(), value->producer);
     value = value->producer->input(0);
   }
   return views;
 }
 
-// Whether every axis of the result has one stride where it is stored: reshapes may put axes together
-// and apart again, but not divide one.
+// Whether every axis of the result has one stride where it is stored: reshapes may put axes
+// together and apart again, but not divide one.
 bool keeps_axes(const Shape &shape, const std::vector<const Node *> &views) {
   std::vector<std::vector<size_t>> axes;  // the result's axes that each axis is made of
   for (size_t axis = 0; axis < shape.size(); ++axis) {

@@ -27,7 +27,8 @@ bool all_equal_to(const std::vector<int64_t> &numbers, int64_t number) {
 // How often the kernel fits each spatial axis; nothing where the pattern's conditions do not hold.
 std::optional<Shape> patch_counts(const Node &node) {
   const Tensor *weights = constant_of(node.input(1));
-  if (weights == nullptr || weights->rank() < 3 || node.attributes.integer_or("group", 1) != 1 ||
+  if (weights == nullptr || weights->rank() < 3 || weights->count() == 0 ||
+      node.attributes.integer_or("group", 1) != 1 ||
       !all_equal_to(node.attributes.integers("pads"), 0) ||
       !all_equal_to(node.attributes.integers("dilations"), 1)) {
     return std::nullopt;
@@ -48,6 +49,33 @@ std::optional<Shape> patch_counts(const Node &node) {
   return counts;
 }
 
+// x[B, C, n0 * k0, n1 * k1, ...] as rows of patches [B, n0 * n1 * ..., C * k0 * k1 * ...].
+Value *rows_of_patches(Builder &build, Value *x, const Shape &counts,
+                       const std::vector<int64_t> &weights) {
+  const Dim batch = x->type.shape[0], channels = x->type.shape[1];
+  const Dim positions = element_count(counts);
+  if (std::all_of(weights.begin() + 2, weights.end(), [](int64_t size) { return size == 1; })) {
+    return build.transpose(build.reshape(x, {batch, channels, positions}), {0, 2, 1});
+  }
+  // [B, C, n0, k0, n1, k1, ...]  ->  [B, n0, n1, ..., C, k0, k1, ...]
+  const int64_t axes = static_cast<int64_t>(counts.size());
+  Shape split = {batch, channels};
+  std::vector<int64_t> perm = {0};
+  Dim depth = channels;
+  for (int64_t axis = 0; axis < axes; ++axis) {
+    const Dim kernel = weights[static_cast<size_t>(axis) + 2];
+    split.push_back(counts[static_cast<size_t>(axis)]);
+    split.push_back(kernel);
+    perm.push_back(2 + 2 * axis);
+    depth *= kernel;
+  }
+  perm.push_back(1);
+  for (int64_t axis = 0; axis < axes; ++axis) {
+    perm.push_back(3 + 2 * axis);
+  }
+  return build.reshape(build.transpose(build.reshape(x, split), perm), {batch, positions, depth});
+}
+
 Value *patches(Builder &build, Value *root) {
   if (!is_op(root, Op::Conv)) {
     return nullptr;
@@ -57,31 +85,11 @@ Value *patches(Builder &build, Value *root) {
   if (!counts) {
     return nullptr;
   }
-  Value *x = node.input(0);
-  const std::vector<int64_t> &weights = constant_of(node.input(1))->shape();
-  const Dim batch = x->type.shape[0], channels = x->type.shape[1];
-  const int64_t axes = static_cast<int64_t>(counts->size());
-  int64_t depth = weights[1];
-
-  // [B, C, n0, k0, n1, k1, ...]  ->  [B, n0, n1, ..., C, k0, k1, ...]
-  Shape split = {batch, channels};
-  std::vector<int64_t> perm = {0};
-  for (int64_t axis = 0; axis < axes; ++axis) {
-    const int64_t kernel = weights[static_cast<size_t>(axis) + 2];
-    split.push_back((*counts)[static_cast<size_t>(axis)]);
-    split.push_back(Dim(kernel));
-    perm.push_back(2 + 2 * axis);
-    depth *= kernel;
-  }
-  perm.push_back(1);
-  for (int64_t axis = 0; axis < axes; ++axis) {
-    perm.push_back(3 + 2 * axis);
-  }
-  const Dim positions = element_count(*counts);
-  Value *rows =
-      build.reshape(build.transpose(build.reshape(x, split), perm), {batch, positions, Dim(depth)});
-  Value *matrix =
-      build.transpose(build.reshape(node.input(1), {Dim(weights[0]), Dim(depth)}), {1, 0});
+  const Tensor &weights = *constant_of(node.input(1));
+  const int64_t filters = weights.shape()[0];
+  Value *rows = rows_of_patches(build, node.input(0), *counts, weights.shape());
+  Value *matrix = build.transpose(
+      build.reshape(node.input(1), {Dim(filters), Dim(weights.count() / filters)}), {1, 0});
   Value *product = build.add(Op::MatMul, {rows, matrix});
   return build.reshape(build.transpose(product, {0, 2, 1}), root->type.shape);
 }
