@@ -1,6 +1,5 @@
 // Which regions are kernels: the one place that reads kernel_traits.h for the fusing passes.
 #include <algorithm>
-#include <iterator>
 #include <set>
 
 #include "compiler/ir/kernel_traits.h"
@@ -147,57 +146,6 @@ std::string check_epilogue(const Node &node, const KernelTraits &traits,
   }
 }
 
-// The views through which the kernel stores its root's result, in order.
-std::vector<const Node *> views_behind(const Graph &region, const Node &root) {
-  std::vector<const Node *> views;
-  const Value *value = region.output(0);
-  while (value->producer != &root && value->producer != nullptr &&
-         is_reordering(value->producer->op)) {
-    views.insert(views.begin(), value->producer);
-    value = value->producer->input(0);
-  }
-  return views;
-}
-
-// Whether every axis of the result has one stride where it is stored: reshapes may put axes
-// together and apart again, but not divide one.
-bool keeps_axes(const Shape &shape, const std::vector<const Node *> &views) {
-  std::vector<std::vector<size_t>> axes;  // the result's axes that each axis is made of
-  for (size_t axis = 0; axis < shape.size(); ++axis) {
-    axes.push_back({axis});
-  }
-  for (const Node *view : views) {
-    std::vector<std::vector<size_t>> next;
-    if (view->op == Op::Transpose) {
-      for (const int64_t axis : view->attributes.integers("perm")) {
-        next.push_back(axes[static_cast<size_t>(axis)]);
-      }
-      axes = std::move(next);
-      continue;
-    }
-    std::vector<size_t> order;
-    for (const std::vector<size_t> &group : axes) {
-      std::copy_if(group.begin(), group.end(), std::back_inserter(order),
-                   [&](size_t axis) { return !shape[axis].is(1); });
-    }
-    auto taken = order.begin();
-    for (const Dim &size : view->output()->type.shape) {
-      next.emplace_back();
-      for (Dim together = 1; together != size; together *= shape[next.back().back()]) {
-        if (taken == order.end()) {
-          return false;
-        }
-        next.back().push_back(*taken++);
-      }
-    }
-    if (taken != order.end()) {
-      return false;
-    }
-    axes = std::move(next);
-  }
-  return true;
-}
-
 std::string check_outputs(const Graph &region, const Node *root,
                           const std::set<const Value *> &behind) {
   if (root != nullptr && class_of(root->op) == OpClass::Library) {
@@ -206,8 +154,7 @@ std::string check_outputs(const Graph &region, const Node *root,
   if (root != nullptr && behind.count(region.output(0)) == 0) {
     return "its first output does not come from its root";
   }
-  if (root != nullptr && kernel_traits(root->op).view_epilogue &&
-      !keeps_axes(root->output()->type.shape, views_behind(region, *root))) {
+  if (root != nullptr && kernel_traits(root->op).view_epilogue && !output_strides(region)) {
     return "a view divides an axis of its result";
   }
   if (region.output_count() == 1) {
@@ -255,9 +202,6 @@ std::string broken_kernel_rule(const Graph &region) {
         behind.insert(output.get());
       }
     }
-  }
-  if (root != nullptr && traits.view_epilogue && !output_strides(region).has_value()) {
-    return "its result's views split or join axes in another way than by strides";
   }
   return check_outputs(region, root, behind);
 }
