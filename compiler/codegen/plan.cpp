@@ -288,6 +288,14 @@ std::string kernel_name(size_t index, const std::string &root) {
   return "k" + std::to_string(index) + (root.empty() || root == "none" ? "" : "_" + root);
 }
 
+// Beyond what the program's interface and its library kernels have room for.
+void refuse_rank(const std::string &place, const TensorType &type) {
+  if (type.rank() > kSylviteMaxRank) {
+    throw_model_error(place, " has ", type.rank(), " dimensions; at most ", int{kSylviteMaxRank},
+                      " are supported there");
+  }
+}
+
 void PlanBuilder::add_calls() {
   std::map<std::string, int> kernel_of_key;
   for (const Node *node : calls) {
@@ -309,6 +317,7 @@ void PlanBuilder::add_calls() {
       call.outputs.push_back(number(result.get()));
     }
     if (const Node *library = library_node(*node->regions[0])) {
+      refuse_rank(describe(*library), library->input(0)->type);
       call.symbols = library_symbols(*library);
       if (library->op == Op::TopK) {
         const Dim &size = call.symbols[1], &k = call.symbols[3];
@@ -373,6 +382,7 @@ void refuse_huge(const std::string &name, const TensorType &type) {
 void refuse_huge_tensors(const Plan &plan) {
   for (const auto *tensors : {&plan.inputs, &plan.outputs}) {
     for (const PlanTensor &tensor : *tensors) {
+      refuse_rank("'" + tensor.name + "'", tensor.type);
       refuse_huge(tensor.name, tensor.type);
     }
   }
@@ -408,7 +418,9 @@ Dim byte_count(const TensorType &type) {
   return element_count(type.shape) * Dim(size_of(type.dtype));
 }
 
-Plan make_plan(const Graph &graph) {
+namespace {
+
+Plan build_plan(const Graph &graph) {
   PlanBuilder builder{graph, {}, {}, {}, {}};
   Plan &plan = builder.plan;
   plan.name = graph.name;
@@ -427,6 +439,16 @@ Plan make_plan(const Graph &graph) {
   set_lifetimes(plan);
   add_bindings(plan);
   return std::move(builder.plan);
+}
+
+}  // namespace
+
+Plan make_plan(const Graph &graph) {
+  try {
+    return build_plan(graph);
+  } catch (const DimOverflow &) {
+    throw_model_error("the model's sizes are too large: their products exceed 64 bits");
+  }
 }
 
 }  // namespace sylvite

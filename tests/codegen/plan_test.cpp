@@ -99,5 +99,33 @@ TEST(Plan, RefusesHugeTensors) {
   EXPECT_THROW(make_plan(*graph), ModelError);
 }
 
+// Their products do not fit 64 bits.
+TEST(Plan, RefusesImmenseTensors) {
+  const std::unique_ptr<Graph> graph = parse_graph(
+      "graph g (x: f32[4294967296, 4294967296]) { y = kernel(x) {root = none} "
+      "[graph (a: f32[4294967296, 4294967296]) { b = neg(a) return b }] return y as y }");
+  EXPECT_THROW(make_plan(*graph), ModelError);
+}
+
+TEST(Plan, RefusesMoreDimensionsThanTheInterfaceHas) {
+  const auto reshaped = [](const std::string &shape) {
+    return parse_graph("graph g (x: f32[n]) { y = kernel(x) {root = none} [graph (a: f32[n]) { b = "
+                       "reshape(a) {shape = " +
+                       shape + "} return b }] return y as y }");
+  };
+  EXPECT_NO_THROW(make_plan(*reshaped("[n, 1, 1, 1, 1, 1, 1, 1]")));
+  EXPECT_THROW(make_plan(*reshaped("[n, 1, 1, 1, 1, 1, 1, 1, 1]")), ModelError);
+  const std::string wide = "f32[n, 1, 1, 1, 1, 1, 1, 1, 1]", indices = "i64" + wide.substr(3);
+  const std::unique_ptr<Graph> scatter = parse_graph(
+      "graph g (x: f32[n], i: i64[n]) { symbol n in [1, inf)"
+      " d = kernel(x) {root = none} [graph (a: f32[n]) { b = reshape(a) {shape = " +
+      wide.substr(3) + "} return b }] j = kernel(i) {root = none} [graph (a: i64[n]) { b = " +
+      "reshape(a) {shape = " + wide.substr(3) + "} return b }] y = kernel(d, j) {root = "
+      "scatter_elements} [graph (d: " + wide + ", j: " + indices + ") { s = scatter_elements(d, j, d)"
+      " {axis = 0} return s }] z = kernel(y) {root = none} [graph (a: " + wide + ") { b = reshape(a)"
+      " {shape = [n]} return b }] return z as z }");
+  EXPECT_THROW(make_plan(*scatter), ModelError);
+}
+
 }  // namespace
 }  // namespace sylvite
