@@ -98,9 +98,9 @@ ElementwiseChain find_elementwise_chain(const Graph &graph, Value *from, Value *
     return chain;
   }
   const std::set<const Node *> inside(chain.nodes.begin(), chain.nodes.end());
-  std::set<const Value *> made = {from};
+  std::vector<const Value *> made = {from};
   for (const Node *node : chain.nodes) {
-    made.insert(node->output());
+    made.push_back(node->output());
   }
   for (const Value *value : made) {
     if (value != to && read_outside(graph, value, inside)) {
@@ -114,7 +114,7 @@ ElementwiseChain find_elementwise_chain(const Graph &graph, Value *from, Value *
       return chain;
     }
     for (Value *input : node->inputs) {
-      if (made.count(input) == 0 && !is_number_constant(input) &&
+      if (std::find(made.begin(), made.end(), input) == made.end() && !is_number_constant(input) &&
           std::find(chain.operands.begin(), chain.operands.end(), input) == chain.operands.end()) {
         chain.operands.push_back(input);
       }
