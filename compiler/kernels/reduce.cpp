@@ -171,7 +171,7 @@ class Reduce {
       for (int i = static_cast<int>(sizes.size()); i-- > 0;) {
         reduced.emplace_back(r[i]);
       }
-      fold(x, u) = join(fold(x, u), operand(kept, reduced));
+      fold(x, u) = step_over(r, join(fold(x, u), operand(kept, reduced)), fold(x, u));
     }
     out(x, u) = stored_epilogue(
         input_, [&](const Index &) { return finish(fold(x, u)); }, result_index(kept));

@@ -57,7 +57,7 @@ LaneFold fold_lanes_around(const std::string &name, const Dim &width, const Expr
   if (!fixed || *fixed >= kLanes) {
     const RDom r = domain(count / kLanes, "_chunk");
     const std::vector<Expr> here = at(lane, row);
-    f(here) = join(f(here), r[0] * kLanes + lane, positions(r));
+    f(here) = step_over(r, join(f(here), r[0] * kLanes + lane, positions(r)), f(here));
     fold.has_chunks = true;
   }
   if (!fixed || *fixed % kLanes != 0) {
@@ -67,6 +67,15 @@ LaneFold fold_lanes_around(const std::string &name, const Dim &width, const Expr
     fold.has_rest = true;
   }
   return fold;
+}
+
+Expr step_over(const RDom &r, const Expr &next, const Expr &before) {
+  for (int i = 0; i < r.dimensions(); ++i) {
+    if (Halide::Internal::expr_uses_var(next, r[i].name())) {
+      return next;
+    }
+  }
+  return select(r[0] >= 0, next, before);
 }
 
 void schedule_fold(LaneFold fold, Func consumer, const Var &row, int lanes) {

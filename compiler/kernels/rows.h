@@ -31,6 +31,9 @@ LaneFold fold_lanes_around(const std::string &name, const Dim &width, const Hali
                            const std::vector<Halide::Expr> &outer,
                            const std::vector<Halide::Var> &row, const Halide::Expr &start,
                            const OuterJoin &join);
+// One step of an update over r. Halide runs an update once when nothing in it names its domain,
+// as when the operand is broadcast along all that is reduced: `next` is then made to name it.
+Halide::Expr step_over(const Halide::RDom &r, const Halide::Expr &next, const Halide::Expr &before);
 // At the consumer's loop over rows, in registers.
 void schedule_fold(LaneFold fold, Halide::Func consumer, const Halide::Var &row, int lanes);
 

@@ -80,6 +80,25 @@ TEST(Reduce, PrologueAndEpilogue) {
   expect_matches(kernel, {{"b", 2}, {"l", 7}, {"d", 33}});
 }
 
+// Nothing in the operand names the positions that are reduced.
+TEST(Reduce, BroadcastOperands) {
+  for (const char *axes : {"(2)", "(1, 2)", "(0, 1, 2)"}) {
+    TestKernel kernel(replaced(R"(graph (x: f32[n, 1, 1]) {
+      e = expand(x) {shape = [n, 20, 37]}
+      y = reduce(e) {kind = sum, axes = AXES}
+      return y
+    })",
+                               "AXES", axes));
+    expect_matches(kernel, {{"n", 3}}, {.tolerance = 1e-4});
+  }
+  TestKernel across(R"(graph (x: f32[n, 1, m]) {
+    e = expand(x) {shape = [n, 20, m]}
+    y = reduce(e) {kind = sum, axes = (1)}
+    return y
+  })");
+  expect_matches(across, {{"n", 3}, {"m", 37}}, {.tolerance = 1e-4});
+}
+
 TEST(ArgReduce, KindsAndAxes) {
   for (const char *kind : {"max", "min"}) {
     for (const char *axis : {"0", "1"}) {
@@ -233,6 +252,15 @@ TEST(Pool, KindsAndPadding) {
       expect_matches(kernel, {{"b", 1}, {"h", 4}, {"w", 4}});
     }
   }
+}
+
+TEST(Pool, BroadcastOperand) {
+  TestKernel kernel(R"(graph (x: f32[b, 2, 1]) {
+    e = expand(x) {shape = [b, 2, 9]}
+    y = pool(e) {kind = average, kernel = (3), strides = (1), pads = (0, 0), dilations = (1)}
+    return y
+  })");
+  expect_matches(kernel, {{"b", 2}});
 }
 
 }  // namespace
