@@ -235,6 +235,10 @@ Expr Formula::size(const Dim &dim) const {
       }
       product = product.defined() ? product * atom : atom;
     }
+    if (term.coefficient < std::numeric_limits<int32_t>::min() ||
+        term.coefficient > std::numeric_limits<int32_t>::max()) {
+      throw_model_error("a size of ", dim.str(), " does not fit 32 bits");
+    }
     const Expr coefficient = static_cast<int32_t>(term.coefficient);
     product = !product.defined()      ? coefficient
               : term.coefficient == 1 ? product

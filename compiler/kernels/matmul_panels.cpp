@@ -43,7 +43,8 @@ class MatMulPanels {
         tile_(matmul_tile(input.isa)),
         sum_type_(sum_type(root_.output()->type.dtype)),
         depth_(depth_of(root_)),
-        columns_(static_cast<int>(root_.attributes.integer("n"))) {}
+        columns_(static_cast<int>(root_.attributes.integer("n"))),
+        cut_(columns_ % kPanel != 0) {}
 
   KernelBody build() {
     define_operands();
@@ -98,7 +99,11 @@ class MatMulPanels {
   }
 
   Expr weight(const Expr &panel, const Expr &kk, const Expr &column) {
-    return input_.formula.at(root_.input(1), {panel + input_.begin1, kk, column});
+    // Where panels are computed in groups whatever their number, the last one stands in for those
+    // beyond.
+    const Expr whole = panel + input_.begin1;
+    const Expr which = cut_ ? Halide::min(whole, (columns_ - 1) / kPanel) : whole;
+    return input_.formula.at(root_.input(1), {which, kk, column});
   }
 
   // One chain over [first, first + length), for the block number q when it is given.
@@ -145,15 +150,16 @@ class MatMulPanels {
   }
 
   void define_result() {
-    heavy_ = has_heavy_epilogue(input_);
+    // A heavy epilogue is not unrolled, and one that is guarded keeps its conditions out of the k
+    // loop: their tiles go through memory.
+    through_memory_ = has_heavy_epilogue(input_) || cut_;
     tile_values_(pi, pm, po) = product_(pi, pm, po);
     const DType dtype = root_.output()->type.dtype;
     const Expr row = m + input_.begin0, column = n + input_.begin1 * kPanel;
     std::vector<Expr> index = row_index(row);
     index.push_back(column);
     bind_in_order(input_, root_.output()->type.shape, index, row * columns_ + column);
-    // A heavy epilogue is not unrolled: its tile goes through memory.
-    const Func &source = heavy_ ? tile_values_ : product_;
+    const Func &source = through_memory_ ? tile_values_ : product_;
     const Expr value = cast(compute_type(dtype), source(n % kPanel, m, n / kPanel));
     result_(n, m) = stored_epilogue(
         input_, [&](const std::vector<Expr> &) { return rounded(dtype, value); }, index);
@@ -166,8 +172,9 @@ class MatMulPanels {
     return columns_ % kPanel == 0 ? all : Halide::min(all, columns_ - input_.begin1 * kPanel);
   }
 
-  // Tiles of the tallest height that fits, then of smaller ones.
-  void split_rows(Stage stage, int panels) {
+  // Tiles of the tallest height that fits, then of smaller ones. `inner`: what lies inside the
+  // rows, innermost first.
+  void split_rows(Stage stage, const std::vector<Var> &inner) {
     std::vector<int> heights;
     for (const int height : {tile_.rows, 4, 2, 1}) {
       if (heights.empty() || height < heights.back()) {
@@ -177,15 +184,15 @@ class MatMulPanels {
     for (const int height : heights) {
       Stage s = height > 1 ? stage.specialize(input_.extent0() >= height) : stage;
       s.split(m, mo, mi, height, TailStrategy::ShiftInwards);
-      if (panels > 1) {
-        s.reorder(ni, pp, mi, mo, p);
-      } else {
-        s.reorder(ni, mi, mo, p);
+      std::vector<Halide::VarOrRVar> order(inner.begin(), inner.end());
+      for (const Var &v : {mi, mo, p}) {
+        order.emplace_back(v);
       }
-      if (!heavy_) {
+      s.reorder(order);
+      if (!through_memory_) {
         s.unroll(mi);
-        if (panels > 1) {
-          s.unroll(pp);
+        for (size_t i = 1; i < inner.size(); ++i) {
+          s.unroll(inner[i]);
         }
       }
       s.vectorize(ni, kPanel);
@@ -193,22 +200,23 @@ class MatMulPanels {
   }
 
   void schedule_result() {
-    const Expr columns = columns_of_part();
+    if (cut_) {
+      result_.split(n, p, pp, panels_of_cut() * kPanel, TailStrategy::GuardWithIf)
+          .split(pp, pp, ni, kPanel, TailStrategy::RoundUp);
+      split_rows(Stage(result_), {ni, pp});
+      return;
+    }
     if (tile_.panels > 1 && columns_ >= tile_.panels * kPanel) {
-      Stage s = result_.specialize(columns >= tile_.panels * kPanel && columns % kPanel == 0);
+      Stage s = result_.specialize(columns_of_part() >= tile_.panels * kPanel);
       s.split(n, p, ni, kPanel, TailStrategy::RoundUp)
           .split(p, p, pp, tile_.panels, TailStrategy::ShiftInwards);
-      split_rows(s, tile_.panels);
+      split_rows(s, {ni, pp});
     }
-    const bool cut = columns_ % kPanel != 0;
-    if (cut && columns_ > kPanel) {
-      Stage s = result_.specialize(columns % kPanel == 0);
-      s.split(n, p, ni, kPanel, TailStrategy::RoundUp);
-      split_rows(s, 1);
-    }
-    result_.split(n, p, ni, kPanel, cut ? TailStrategy::GuardWithIf : TailStrategy::RoundUp);
-    split_rows(Stage(result_), 1);
+    result_.split(n, p, ni, kPanel, TailStrategy::RoundUp);
+    split_rows(Stage(result_), {ni});
   }
+
+  int panels_of_cut() const { return std::min(tile_.panels, (columns_ + kPanel - 1) / kPanel); }
 
   void keep_in_registers(Func f) {
     f.vectorize(pi, input_.lanes)
@@ -217,6 +225,9 @@ class MatMulPanels {
         .unroll(po)
         .bound_extent(pi, kPanel)
         .store_in(MemoryType::Stack);
+    if (cut_) {
+      f.bound_extent(po, panels_of_cut());
+    }
     for (int i = 0; i < f.num_update_definitions(); ++i) {
       f.update(i).vectorize(pi, input_.lanes).unroll(pi).unroll(pm).unroll(po);
     }
@@ -225,7 +236,7 @@ class MatMulPanels {
   void schedule_product() {
     keep_in_registers(product_);
     product_.compute_at(result_, mo);
-    if (heavy_) {
+    if (through_memory_) {
       keep_in_registers(tile_values_);
       tile_values_.compute_at(result_, mo);
     }
@@ -244,7 +255,8 @@ class MatMulPanels {
   const TileShape tile_;
   const Halide::Type sum_type_;
   const int depth_, columns_;
-  bool heavy_ = false;
+  const bool cut_;  // the last panel has columns beyond the result's
+  bool through_memory_ = false;
 
   Var n{"n"}, m{"m"}, k{"k"}, q{"q"}, pi{"pi"}, pm{"pm"}, po{"po"};
   Var p{"p"}, pp{"pp"}, ni{"ni"}, mo{"mo"}, mi{"mi"};
