@@ -10,7 +10,6 @@
 #include <mutex>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -132,6 +131,7 @@ class DescriptorWriter {
   template <typename T>
   llvm::Constant *structure(const std::vector<Field> &fields) {
     std::vector<llvm::Constant *> values;
+    values.reserve(fields.size());
     for (const Field &field : fields) {
       values.push_back(field.value);
     }
@@ -162,6 +162,7 @@ class DescriptorWriter {
   }
   llvm::Constant *int32s(const std::vector<int> &numbers) {
     std::vector<llvm::Constant *> elements;
+    elements.reserve(numbers.size());
     for (const int number : numbers) {
       elements.push_back(int32(number));
     }
@@ -169,6 +170,7 @@ class DescriptorWriter {
   }
   llvm::Constant *int64s(const std::vector<int64_t> &numbers) {
     std::vector<llvm::Constant *> elements;
+    elements.reserve(numbers.size());
     for (const int64_t number : numbers) {
       elements.push_back(int64(number));
     }
@@ -271,6 +273,7 @@ class DescriptorWriter {
 
   llvm::Constant *intermediates() {
     std::vector<llvm::Constant *> elements;
+    elements.reserve(plan_.intermediates.size());
     for (const PlanBuffer &buffer : plan_.intermediates) {
       elements.push_back(structure<sylvite_buffer_info>(
           {SYLVITE_FIELD(sylvite_buffer_info, first, int32(buffer.first)),
@@ -319,6 +322,7 @@ class DescriptorWriter {
     const SelfTest &test = *info_.self_test;
     SYLVITE_CHECK(image_.offsets.size() == plan_.weights.size() + test.tensors.size());
     std::vector<llvm::Constant *> shapes;
+    shapes.reserve(test.tensors.size());
     for (const Tensor &tensor : test.tensors) {
       shapes.push_back(int64s(tensor.shape()));
     }
@@ -347,13 +351,13 @@ class DescriptorWriter {
 void write_note(llvm::Module &module, const ProgramInfo &info) {
   llvm::LLVMContext &context = module.getContext();
   llvm::Type *word = llvm::Type::getInt32Ty(context);
-  constexpr std::string_view kOwner("Sylvite", 8);  // with its zero
+  constexpr char kOwner[] = "Sylvite";  // with its zero
   std::string description = info.compiler_version;
   description.resize((description.size() + 4) / 4 * 4, '\0');  // at least one zero, whole words
   const auto number = [&](size_t value) { return llvm::ConstantInt::get(word, value); };
   llvm::Constant *note = llvm::ConstantStruct::getAnon(
-      context, {number(kOwner.size()), number(description.size()), number(1),
-                llvm::ConstantDataArray::getString(context, {kOwner.data(), kOwner.size()}, false),
+      context, {number(sizeof kOwner), number(description.size()), number(1),
+                llvm::ConstantDataArray::getString(context, {kOwner, sizeof kOwner}, false),
                 llvm::ConstantDataArray::getString(context, description, false)});
   auto *global = new llvm::GlobalVariable(module, note->getType(), true,
                                           llvm::GlobalValue::PrivateLinkage, note, "sylvite_note");

@@ -198,6 +198,7 @@ class FunctionWriter {
   llvm::Value *call_api(size_t offset, std::vector<llvm::Value *> arguments) {
     arguments.insert(arguments.begin(), argument(0));
     std::vector<llvm::Type *> types;
+    types.reserve(arguments.size());
     for (const llvm::Value *value : arguments) {
       types.push_back(value->getType());
     }

@@ -16,6 +16,7 @@ namespace sylvite {
 
 int64_t arena_bytes(const Plan &plan, const std::map<std::string, int64_t> &symbols) {
   std::vector<ArenaBuffer> buffers;
+  buffers.reserve(plan.intermediates.size());
   for (const PlanBuffer &buffer : plan.intermediates) {
     buffers.push_back({evaluate(byte_count(buffer.type), symbols), buffer.first, buffer.last});
   }

@@ -43,6 +43,7 @@ void print_rows(std::ostringstream &out, const char *title, int first,
 
 std::vector<Row> rows_of(const std::vector<PlanTensor> &tensors) {
   std::vector<Row> rows;
+  rows.reserve(tensors.size());
   for (const PlanTensor &tensor : tensors) {
     rows.push_back({tensor.name, to_string(tensor.type), ""});
   }
@@ -53,6 +54,7 @@ void print_buffers(std::ostringstream &out, const Plan &plan) {
   print_rows(out, "inputs", 0, rows_of(plan.inputs));
   print_rows(out, "outputs", plan.first_output(), rows_of(plan.outputs));
   std::vector<Row> rows;
+  rows.reserve(plan.intermediates.size());
   for (const PlanBuffer &buffer : plan.intermediates) {
     rows.push_back({buffer.name, to_string(buffer.type),
                     "calls " + std::to_string(buffer.first) + ".." + std::to_string(buffer.last)});

@@ -56,6 +56,7 @@ int64_t add_weight_segment(std::vector<char> &program, int64_t bytes) {
   Elf64_Ehdr header = read_at<Elf64_Ehdr>(program, 0);
   SYLVITE_CHECK(std::memcmp(header.e_ident, ELFMAG, SELFMAG) == 0 && header.e_type == ET_EXEC);
   std::vector<Elf64_Phdr> segments;
+  segments.reserve(header.e_phnum);
   for (int i = 0; i < header.e_phnum; ++i) {
     segments.push_back(read_at<Elf64_Phdr>(
         program, header.e_phoff + static_cast<uint64_t>(i) * sizeof(Elf64_Phdr)));
