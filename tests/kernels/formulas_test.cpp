@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "compiler/ir/error.h"
 #include "tests/kernels/harness.h"
 
 namespace sylvite {
@@ -260,6 +261,15 @@ TEST(Formulas, Lookups) {
     return y
   })");
   expect_matches(scalar, {{"b", 3}});
+}
+
+TEST(Formulas, SizesBeyond32BitsAreRefused) {
+  const TestKernel kernel(R"(graph (x: f32[n, 1]) {
+    e = expand(x) {shape = [n, 4294967297]}
+    y = reduce(e) {kind = max, axes = (1)}
+    return y
+  })");
+  EXPECT_THROW(compile_kernel(kernel.node(), {}), ModelError);
 }
 
 TEST(Formulas, Constants) {

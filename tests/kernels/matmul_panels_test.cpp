@@ -175,6 +175,20 @@ TEST(MatMulPanels, PatchGather) {
   expect_matches(narrow, {{"b", 2}, {"l", 9}}, {.tolerance = 1e-4});
 }
 
+// Nothing hides NaN and infinity, and they stay in their row.
+TEST(MatMulPanels, NotANumberAndInfinity) {
+  TestKernel kernel(product(100, 48, Epilogue::Residual));
+  Comparison how{.tolerance = 1e-4};
+  how.adjust = [](std::vector<Tensor> &inputs, std::mt19937 &) {
+    inputs[0].set(3, NAN);                 // row 0
+    inputs[0].set(2 * 100 + 5, INFINITY);  // row 2
+    inputs[0].set(2 * 100 + 6, -INFINITY);
+    inputs[0].set(9 * 100 + 99, -INFINITY);
+    inputs[3].set(4 * 48 + 1, NAN);
+  };
+  expect_matches(kernel, {{"m", 13}}, how);
+}
+
 // Half types and doubles are summed in float and double.
 TEST(MatMulPanels, ElementTypes) {
   for (const std::string type : {"f16", "bf16", "f64", "i32"}) {
