@@ -52,8 +52,11 @@ void check_range(const SymbolTable &table, const std::string &symbol, int64_t va
   if (info == nullptr) {
     return;
   }
-  if (value < info->lower || (info->upper && value > *info->upper)) {
+  if (value < info->lower) {
     throw_model_error(place, " is ", value, ", expected at least ", info->lower);
+  }
+  if (info->upper && value > *info->upper) {
+    throw_model_error(place, " is ", value, ", expected at most ", *info->upper);
   }
 }
 

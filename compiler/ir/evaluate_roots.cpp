@@ -342,16 +342,17 @@ Tensor cumsum(const Node &node, const Tensor &x, Tensor result) {
   for (int64_t line = 0; size > 0 && line < x.count() / size; ++line) {
     const int64_t base = line / stride * stride * size + line % stride;
     double sum = 0;
-    int64_t whole = 0;
+    uint64_t whole = 0;  // wraps around
     for (int64_t k = 0; k < size; ++k) {
       const int64_t at = base + (reverse ? size - 1 - k : k) * stride;
-      const double sum_before = sum;
-      const int64_t whole_before = whole;
-      is_float(x.dtype()) ? sum += x.at(at) : static_cast<double>(whole += x.at_int(at));
       if (is_float(x.dtype())) {
-        result.set(at, exclusive ? sum_before : sum);
+        const double before = sum;
+        sum += x.at(at);
+        result.set(at, exclusive ? before : sum);
       } else {
-        result.set_int(at, exclusive ? whole_before : whole);
+        const uint64_t before = whole;
+        whole += static_cast<uint64_t>(x.at_int(at));
+        result.set_int(at, static_cast<int64_t>(exclusive ? before : whole));
       }
     }
   }
@@ -398,8 +399,9 @@ void combine(Tensor &data, int64_t to, const Tensor &updates, int64_t from,
                                  : std::fmin(a, b));
   } else {
     const int64_t a = data.at_int(to), b = updates.at_int(from);
-    data.set_int(to, kind == "add"   ? a + b
-                     : kind == "mul" ? a * b
+    const uint64_t x = static_cast<uint64_t>(a), y = static_cast<uint64_t>(b);  // wrap around
+    data.set_int(to, kind == "add"   ? static_cast<int64_t>(x + y)
+                     : kind == "mul" ? static_cast<int64_t>(x * y)
                      : kind == "max" ? std::max(a, b)
                                      : std::min(a, b));
   }

@@ -96,6 +96,12 @@ TEST(ImportModel, ALengthIsBoundedByItsTable) {
   EXPECT_EQ(model.graph->symbols.find("length")->upper, 16);
   ASSERT_EQ(model.graph->guards.size(), 1U);
   EXPECT_EQ(model.graph->guards[0].reason, "'cut' takes length rows of a table of 16");
+  try {
+    evaluate(*model.graph, {integers({1, 17}, std::vector<int64_t>(17))});
+    FAIL();
+  } catch (const ModelError &error) {
+    EXPECT_STREQ(error.what(), "input 'ids': size of axis 1 is 17, expected at most 16");
+  }
 }
 
 TEST(ImportModel, IndicesHaveTheirPositionsInTheData) {

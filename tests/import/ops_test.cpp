@@ -559,6 +559,19 @@ TEST(ImportOps, ArgumentsAndCumulativeSums) {
   expect_values(results[3], {2, 3}, {6, 5, 0, 5, 2, 0});
 }
 
+TEST(ImportOps, SumsOfIntegersWrapAround) {
+  const auto model = graph(
+      "(int64[2] x, int64[1] i, int64[1] u) => (a, b, c) <int64 axis = {0}> {"
+      " a = CumSum(x, axis)  b = ScatterElements<reduction = \"add\">(x, i, u)"
+      " c = ScatterElements<reduction = \"mul\">(x, i, u) }");
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  const auto results =
+      run_model(model, {integers({2}, {kMost, 2}), integers({1}, {0}), integers({1}, {2})});
+  EXPECT_EQ(results[0].at_int(1), std::numeric_limits<int64_t>::min() + 1);
+  EXPECT_EQ(results[1].at_int(0), std::numeric_limits<int64_t>::min() + 1);
+  EXPECT_EQ(results[2].at_int(0), -2);
+}
+
 // ---- softmax and norms ----
 
 TEST(ImportOps, Softmax) {
