@@ -5,12 +5,19 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cstring>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <numeric>
+#include <optional>
 #include <set>
+#include <string>
+#include <string_view>
 #include <thread>
+#include <vector>
 
 #include "compiler/driver/compare_tensors.h"
 #include "compiler/driver/fusion_names.h"
@@ -299,13 +306,18 @@ TEST_P(Bits, DoNotDependOnTheRestOfTheBatch) {
 
 // A batch makes the shorter sequence longer by masked positions: what is not masked keeps its bits.
 TEST_P(Bits, DoNotDependOnPadding) {
+  if (std::none_of(folder_.graphs.begin(), folder_.graphs.end(), [](const GraphFile &graph) {
+        return graph.dynamic.count("attention_mask") != 0;
+      })) {
+    GTEST_SKIP() << "its inputs have no padding";
+  }
   for_each_graph([](const GraphFile &graph, const CompiledVariant &variant,
                     const std::vector<Tensor> &inputs, const std::vector<Tensor> &) {
     const Plan &plan = variant.model.plan;
     const std::set<std::string> length = symbols_called(plan, graph, "length");
     const auto is_mask = [](const PlanTensor &tensor) { return tensor.name == "attention_mask"; };
     if (length.empty() || std::none_of(plan.inputs.begin(), plan.inputs.end(), is_mask)) {
-      GTEST_SKIP() << "its inputs have no padding";
+      return;  // another graph of the folder
     }
     constexpr int64_t kShort = 6;
     std::vector<Tensor> padded = inputs, alone = inputs;
