@@ -385,17 +385,44 @@ class PrepareWriter : public FunctionWriter {
     }
   }
 
+  // min(a, b) == a says a <= b: that b.
+  static std::optional<Dim> bound_of(const Guard &guard) {
+    const std::vector<DimTerm> &terms = guard.left.terms();
+    if (terms.size() != 1 || terms[0].coefficient != 1 || terms[0].factors.size() != 1 ||
+        terms[0].factors[0].kind != AtomKind::Min) {
+      return std::nullopt;
+    }
+    const std::vector<Dim> &operands = terms[0].factors[0].operands;
+    return operands[0] == guard.right   ? std::optional(operands[1])
+           : operands[1] == guard.right ? std::optional(operands[0])
+                                        : std::nullopt;
+  }
+
+  // "length + 1 = {}", or just the number.
+  static std::string quantity(const Dim &dim) {
+    return dim.is_constant() ? dim.str() : one_line(dim.str()) + " = {}";
+  }
+
   void check_guard(const Guard &guard) {
-    const Number left = dims_.number(guard.left), right = dims_.number(guard.right);
-    const PlanBinding *a = axis_of(guard.left), *b = axis_of(guard.right);
-    const std::string reason = guard.reason.empty() ? "" : ": " + one_line(guard.reason);
-    const std::string message =
-        (a != nullptr && b != nullptr ? must_be_equal(a->input, a->axis, b->input, b->axis)
-                                      : "sizes " + one_line(guard.left.str()) + " = {} and " +
-                                            one_line(guard.right.str()) + " = {} must be equal") +
-        reason;
+    const std::optional<Dim> bound = bound_of(guard);
+    const Dim &first = bound ? guard.right : guard.left;
+    const Dim &second = bound ? *bound : guard.right;
+    const Number left = dims_.number(first), right = dims_.number(second);
+    const PlanBinding *a = axis_of(first), *b = axis_of(second);
+    std::string message;
+    if (bound) {
+      message = "size " + quantity(first) + " must be at most " + quantity(second);
+    } else if (a != nullptr && b != nullptr) {
+      message = must_be_equal(a->input, a->axis, b->input, b->axis);
+    } else {
+      message = "sizes " + quantity(first) + " and " + quantity(second) + " must be equal";
+    }
+    message += guard.reason.empty() ? "" : ": " + one_line(guard.reason);
     require_without_overflow(dims_.either(left.overflow, right.overflow), message);
-    require(builder_.CreateICmpEQ(left.value, right.value), message, left.value, right.value);
+    llvm::Value *holds = bound ? builder_.CreateICmpSLE(left.value, right.value)
+                               : builder_.CreateICmpEQ(left.value, right.value);
+    // A constant has no braces to fill.
+    require(holds, message, first.is_constant() ? right.value : left.value, right.value);
   }
 
   bool not_negative(const Dim &dim) const {

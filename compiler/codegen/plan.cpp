@@ -317,13 +317,13 @@ void PlanBuilder::add_calls() {
       call.outputs.push_back(number(result.get()));
     }
     if (const Node *library = library_node(*node->regions[0])) {
+      SYLVITE_CHECK(node->regions[0]->nodes().size() == 1, "a library op is not alone");
       refuse_rank(describe(*library), library->input(0)->type);
       call.symbols = library_symbols(*library);
       if (library->op == Op::TopK) {
         const Dim &size = call.symbols[1], &k = call.symbols[3];
         if (!prove_le(k, size, plan.symbols)) {
-          plan.guards.push_back(
-              {min(k, size), k, describe(*library) + " takes no more than there are"});
+          plan.guards.push_back({min(k, size), k, describe(*library)});
         }
       }
     } else {

@@ -144,6 +144,20 @@ TEST(Prepare, ChecksGuards) {
             "sizes m*n = 25 and n*2 + 3 = 13 must be equal: 'Reshape_2'");
 }
 
+// How "at most" is written as a guard.
+TEST(Prepare, ChecksUpperBounds) {
+  Plan plan = shapes_only({{kN}, {kM}}, {{kN}});
+  plan.guards.push_back({min(kN, 5), kN, "'Slice_3' reads a table"});
+  plan.guards.push_back({min(kM, 3), 3, "'TopK_4'"});
+  plan.guards.push_back({min(kM, kN + Dim(1)), kM, ""});
+  const LoadedPlan loaded(std::move(plan));
+  EXPECT_EQ(prepare(loaded.program(), {5, 6}).status, 0);
+  EXPECT_EQ(prepare(loaded.program(), {6, 6}).message,
+            "size n = 6 must be at most 5: 'Slice_3' reads a table");
+  EXPECT_EQ(prepare(loaded.program(), {5, 2}).message, "size 3 must be at most m = 2: 'TopK_4'");
+  EXPECT_EQ(prepare(loaded.program(), {3, 5}).message, "size m = 5 must be at most n + 1 = 4");
+}
+
 TEST(Prepare, BracesInTheUsersNamesAreNotNumbers) {
   Plan plan = shapes_only({{4}}, {});
   plan.inputs[0].name = "x{}\n";
