@@ -91,9 +91,10 @@ void layer_normalization(OnnxNode &node) {
   const int64_t rank = x->type.rank();
   const int64_t axis = node.axis(node.integer("axis", -1), rank);
   const double epsilon = node.real("epsilon", 1e-5F);
-  const Shape normalised = part(x->type.shape, axis, rank);
-  Value *const scale = in_full(node, node.input(1), normalised);
-  Value *const bias = node.has_input(2) ? in_full(node, node.input(2), normalised) : nullptr;
+  // Read again for the bias: the scale may have fixed a size.
+  const auto normalised = [&] { return part(x->type.shape, axis, rank); };
+  Value *const scale = in_full(node, node.input(1), normalised());
+  Value *const bias = node.has_input(2) ? in_full(node, node.input(2), normalised()) : nullptr;
   if (wide == x) {
     std::vector<Value *> inputs{x, scale};
     if (bias != nullptr) {

@@ -79,6 +79,15 @@ TEST(ImportModel, AFrozenSizeIsSaid) {
   EXPECT_THAT(model.graph->warnings, Contains(HasSubstr("'residual'")));
 }
 
+TEST(ImportModel, AFrozenSizeIsSaidOnce) {
+  const ImportedModel model = import_model(
+      graph("(float[n, d] x) => (y) <float[2] s = {1, 2}, float[2] b = {3, 4}>"
+            "{ [norm] y = LayerNormalization(x, s, b) }"));
+  EXPECT_EQ(input_types(model), "x f32[n, 2]");
+  ASSERT_EQ(model.graph->warnings.size(), 1U);
+  EXPECT_THAT(model.graph->warnings[0], HasSubstr("'norm'"));
+}
+
 TEST(ImportModel, RegroupingFreezesNothing) {
   const ImportedModel model = import_model(graph(
       "(float[batch, length] x) => (y) <int64[2] s = {2, -1}> { [pairs] y = Reshape(x, s) }"));
