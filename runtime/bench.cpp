@@ -5,12 +5,12 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include <algorithm>
 #include <memory>
 #include <optional>
 
+#include "runtime/clock.h"
 #include "runtime/context.h"
 #include "runtime/dim_text.h"
 #include "runtime/dtype.h"
@@ -23,12 +23,6 @@ namespace {
 
 constexpr int64_t kWantedNanoseconds = 1'000'000'000;
 constexpr int kMinRuns = 5, kMaxRuns = 1000;
-
-int64_t now() {
-  timespec time{};
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-}
 
 double median(std::vector<int64_t> values) {
   std::sort(values.begin(), values.end());
@@ -93,11 +87,11 @@ struct Samples {
 Error sample(sylvite_context &context, std::span<const sylvite_tensor> inputs,
              std::vector<sylvite_tensor> &outputs, Samples &samples) {
   sylvite_profile_reset(&context);
-  const int64_t begin = now();
+  const int64_t begin = now_in_nanoseconds();
   const sylvite_result result =
       sylvite_run(&context, inputs.data(), static_cast<int32_t>(inputs.size()), outputs.data(),
                   static_cast<int32_t>(outputs.size()));
-  samples.runs.push_back(now() - begin);
+  samples.runs.push_back(now_in_nanoseconds() - begin);
   if (result != SYLVITE_OK) {
     return {result, sylvite_context_error(&context)};
   }

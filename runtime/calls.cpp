@@ -5,10 +5,10 @@
 // their pointers.
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include <atomic>
 
+#include "runtime/clock.h"
 #include "runtime/context.h"
 #include "runtime/library_kernels.h"
 
@@ -75,12 +75,6 @@ bool reserve_scratch(sylvite_context &context, int64_t bytes) {
   return true;
 }
 
-int64_t now() {
-  timespec time{};
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-}
-
 int32_t fail_of_kernel(sylvite_context &context, const sylvite_call_site &site,
                        const sylvite_kernel &kernel, int32_t result) {
   if (result == kLibraryBadIndex) {
@@ -121,10 +115,10 @@ int32_t call(sylvite_context *context, int32_t site_number, const int32_t *symbo
     return context->fail(SYL_OUT_OF_MEMORY, "out of memory: %lld bytes of working space for %s",
                          static_cast<long long>(scratch_bytes), site.sources);
   }
-  const int64_t begin = context->profile ? now() : 0;
+  const int64_t begin = context->profile ? now_in_nanoseconds() : 0;
   context->pool.run(job.split.parts(), run_part, &job);
   if (context->profile) {
-    context->call_nanoseconds[site_number] += now() - begin;
+    context->call_nanoseconds[site_number] += now_in_nanoseconds() - begin;
     ++context->call_runs[site_number];
   }
   const int32_t result = job.result.load(std::memory_order_relaxed);

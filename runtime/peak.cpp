@@ -4,12 +4,12 @@
 #include "runtime/peak.h"
 
 #include <immintrin.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
+#include "runtime/clock.h"
 #include "runtime/memory.h"
 
 namespace sylvite {
@@ -22,12 +22,6 @@ constexpr int64_t kIterations = 200'000;  // of the loop of multiply-adds: half 
 constexpr int kChains = 12;               // independent ones: covers two units of latency 4 to 5
 constexpr int64_t kBytes = int64_t{256} << 20;  // beyond every cache
 constexpr int64_t kChunk = int64_t{16} << 20;   // read in a round; the others evict it
-
-int64_t now() {
-  timespec time{};
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-}
 
 volatile float g_factor = 0.999f, g_sink;
 volatile int64_t g_sum;
@@ -74,9 +68,9 @@ void multiply_add_v4(int64_t iterations) {
 
 // Each thread does one part.
 int64_t nanoseconds_of(ThreadPool &pool, ThreadPool::Task task, void *argument) {
-  const int64_t begin = now();
+  const int64_t begin = now_in_nanoseconds();
   pool.run(pool.threads(), task, argument);
-  return std::max<int64_t>(now() - begin, 1);
+  return std::max<int64_t>(now_in_nanoseconds() - begin, 1);
 }
 
 double measure_multiply_adds(sylvite_isa isa, ThreadPool &pool) {

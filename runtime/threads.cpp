@@ -16,11 +16,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 
+#include "runtime/clock.h"
 #include "runtime/cpu.h"
 
 namespace sylvite {
@@ -29,12 +29,6 @@ namespace {
 constexpr size_t kStackBytes = size_t{8} << 20;  // address space; memory only where it is touched
 constexpr int64_t kSpinNanoseconds = 40'000;
 constexpr int64_t kCostOfPart = 500'000;  // 5 us: waking a spinning worker takes about one
-
-int64_t now() {
-  timespec time{};
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-}
 
 void pause_briefly() {
 #if defined(__x86_64__)
@@ -51,7 +45,7 @@ bool spin_until(int64_t nanoseconds, const Ready &ready) {
   if (nanoseconds <= 0) {
     return false;
   }
-  const int64_t end = now() + nanoseconds;
+  const int64_t end = now_in_nanoseconds() + nanoseconds;
   do {
     for (int i = 0; i < 64; ++i) {
       if (ready()) {
@@ -59,7 +53,7 @@ bool spin_until(int64_t nanoseconds, const Ready &ready) {
       }
       pause_briefly();
     }
-  } while (now() < end);
+  } while (now_in_nanoseconds() < end);
   return ready();
 }
 
