@@ -214,6 +214,13 @@ Formula::Formula(const Graph &region, const std::vector<std::string> &symbols) :
 }
 
 Expr Formula::size(const Dim &dim) const {
+  return number_of(dim, Halide::Int(32));
+}
+
+Expr Formula::number_of(const Dim &dim, const Halide::Type &type) const {
+  const auto operand = [&](const DimAtom &atom, size_t i) {
+    return number_of(atom.operands[i], type);
+  };
   Expr sum;
   for (const DimTerm &term : dim.terms()) {
     Expr product;
@@ -221,31 +228,30 @@ Expr Formula::size(const Dim &dim) const {
       Expr atom;
       switch (factor.kind) {
         case AtomKind::Symbol:
-          atom = symbol_exprs_.at(factor.name);
+          atom = cast(type, symbol_exprs_.at(factor.name));
           break;
         case AtomKind::FloorDiv:
-          atom = size(factor.operands[0]) / size(factor.operands[1]);
+          atom = operand(factor, 0) / operand(factor, 1);
           break;
         case AtomKind::Min:
-          atom = Halide::min(size(factor.operands[0]), size(factor.operands[1]));
+          atom = Halide::min(operand(factor, 0), operand(factor, 1));
           break;
         case AtomKind::Max:
-          atom = Halide::max(size(factor.operands[0]), size(factor.operands[1]));
+          atom = Halide::max(operand(factor, 0), operand(factor, 1));
           break;
       }
       product = product.defined() ? product * atom : atom;
     }
-    if (term.coefficient < std::numeric_limits<int32_t>::min() ||
-        term.coefficient > std::numeric_limits<int32_t>::max()) {
+    if (!type.can_represent(term.coefficient)) {
       throw_model_error("a size of ", dim.str(), " does not fit 32 bits");
     }
-    const Expr coefficient = static_cast<int32_t>(term.coefficient);
+    const Expr coefficient = Halide::Internal::make_const(type, term.coefficient);
     product = !product.defined()      ? coefficient
               : term.coefficient == 1 ? product
                                       : product * coefficient;
     sum = sum.defined() ? sum + product : product;
   }
-  return sum.defined() ? sum : Expr(0);
+  return sum.defined() ? sum : Halide::Internal::make_zero(type);
 }
 
 Indices Formula::sizes(const Shape &shape) const {
@@ -613,10 +619,15 @@ Expr Formula::lookup(const Node &node, const Indices &index) {
 
 Expr Formula::leaf(const Node &node, const Indices &index) {
   const TensorType &type = node.output()->type;
+  // Positions and sizes fit 32 bits; multiples and products of them need not.
+  const bool narrow = is_integer(type.dtype) && size_of(type.dtype) <= 4;
   if (node.op == Op::Iota) {
-    const Expr start = size(node.attributes.dims("start")[0]);
-    const Expr step = size(node.attributes.dims("step")[0]);
-    return convert(start + index[0] * step, DType::I32, type.dtype);
+    const Dim &step = node.attributes.dims("step")[0];
+    const bool positions = narrow || step.is(1) || step.is(-1);
+    const Halide::Type wide = Halide::Int(positions ? 32 : 64);
+    const Expr value = number_of(node.attributes.dims("start")[0], wide) +
+                       cast(wide, index[0]) * number_of(step, wide);
+    return convert(value, positions ? DType::I32 : DType::I64, type.dtype);
   }
   // A few values: picked one by one.
   const Expr position = offset(type.shape, index);
@@ -627,7 +638,9 @@ Expr Formula::leaf(const Node &node, const Indices &index) {
   if (node.op == Op::DimValues) {
     const std::vector<Dim> &values = node.attributes.dims("values");
     for (size_t i = values.size(); i-- > 0;) {
-      choose(static_cast<int64_t>(i), convert(size(values[i]), DType::I32, type.dtype));
+      const DType wide = narrow ? DType::I32 : DType::I64;
+      choose(static_cast<int64_t>(i),
+             convert(number_of(values[i], storage_type(wide)), wide, type.dtype));
     }
   } else {
     const Tensor &tensor = *node.attributes.tensor("value");

@@ -49,6 +49,7 @@ class Formula {
   std::vector<Halide::ImageParam> inputs;
 
  private:
+  Halide::Expr number_of(const Dim &dim, const Halide::Type &type) const;
   Halide::Expr evaluate(const Value *value, const std::vector<Halide::Expr> &index);
   Halide::Expr elementwise(const Node &node, const std::vector<Halide::Expr> &index);
   Halide::Expr view(const Node &node, const std::vector<Halide::Expr> &index);

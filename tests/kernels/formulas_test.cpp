@@ -272,6 +272,21 @@ TEST(Formulas, SizesBeyond32BitsAreRefused) {
   EXPECT_THROW(compile_kernel(kernel.node(), {}), ModelError);
 }
 
+// Of sizes, which fit 32 bits, in numbers that do not.
+TEST(Formulas, MultiplesOfSizes) {
+  TestKernel range(R"(graph (x: i64[n]) {
+    r = iota {start = [0], step = [1000000], count = [n], dtype = i64}
+    y = add(x, r)
+    return y
+  })");
+  expect_matches(range, {{"n", 3000}});
+  TestKernel square(R"(graph (x: f32[n]) {
+    s = dim_values {values = [n*n*1000000, n*3000000000], shape = (2), dtype = i64}
+    return s
+  })");
+  expect_matches(square, {{"n", 50}});
+}
+
 TEST(Formulas, Constants) {
   TestKernel kernel(R"(graph (x: f32[n, 3]) {
     c = constant {value = f32[3] (1, -2.5, 1e-30)}
