@@ -8,9 +8,12 @@
 #include <chrono>
 #include <cinttypes>
 #include <cstdio>
+#include <string_view>
 #include <utility>
 
 #include "compiler/driver/version.h"
+#include "compiler/ir/dims.h"
+#include "compiler/ir/error.h"
 
 namespace sylvite {
 namespace {
@@ -35,6 +38,20 @@ std::string hexadecimal(uint64_t number) {
 void report(const LowerOptions &options, const char *stage) {
   if (options.progress) {
     options.progress(stage);
+  }
+}
+
+// Runs a step; what it finds wrong with the model begins with the model's file.
+template <typename Step>
+void naming(const std::filesystem::path &file, const Step &step) {
+  const std::string path = file.string();
+  try {
+    step();
+  } catch (const ModelError &error) {
+    const std::string_view what = error.what();
+    throw_model_error(what.substr(0, path.size()) == path ? "" : path + ": ", what);
+  } catch (const DimOverflow &error) {
+    throw_model_error(path, ": ", error.what());
   }
 }
 
@@ -63,12 +80,12 @@ LoweredModel lower_model(const std::filesystem::path &file, const LowerOptions &
       options.pipeline.timed(pass, seconds);
     }
   };
-  run_pipeline(*model.graph, pipeline);
+  naming(file, [&] { run_pipeline(*model.graph, pipeline); });
   model.fused = count_fusions(*model.graph);
   clock.lap();  // the passes have reported themselves
 
   report(options, "planning");
-  model.plan = make_plan(*model.graph);
+  naming(file, [&] { model.plan = make_plan(*model.graph); });
   model.times.push_back({"plan", clock.lap()});
   return model;
 }
@@ -85,8 +102,10 @@ ProgramInfo program_info(const LoweredModel &model) {
 CompiledModel compile_lowered(LoweredModel &model, const ProgramInfo &info, const CompileOptions &options) {
   Clock clock;
   CompiledModel compiled;
-  compiled.image = make_weight_image(model.plan, info);
-  compiled.objects = compile_objects(model.plan, compiled.image, info, options);
+  naming(model.file, [&] {
+    compiled.image = make_weight_image(model.plan, info);
+    compiled.objects = compile_objects(model.plan, compiled.image, info, options);
+  });
   model.times.push_back({"kernels and plan object", clock.lap()});
   return compiled;
 }

@@ -10,6 +10,7 @@
 
 #include "compiler/driver/commands.h"
 #include "compiler/driver/version.h"
+#include "compiler/ir/dims.h"
 #include "compiler/ir/error.h"
 
 namespace sylvite {
@@ -87,6 +88,9 @@ int main(int argc, char **argv) {
     sylvite::print_lines(error.what());
     return sylvite::kBadUsage;
   } catch (const sylvite::ModelError &error) {
+    sylvite::print_lines(error.what());
+    return sylvite::kBadModel;
+  } catch (const sylvite::DimOverflow &error) {
     sylvite::print_lines(error.what());
     return sylvite::kBadModel;
   } catch (const std::bad_alloc &) {
