@@ -53,20 +53,20 @@ Expr power_of_two(const Expr &n) {
 
 }  // namespace
 
-Expr exact_fma(Expr a, Expr b, Expr c) {
+Expr exact_fma(const Expr &a, const Expr &b, const Expr &c) {
   return Halide::Internal::Call::make(Halide::Float(32), "llvm.fma.f32", {a, b, c},
                                       Halide::Internal::Call::PureExtern);
 }
 
-Expr exact(Expr e) {
+Expr exact(const Expr &e) {
   return Halide::strict_float(e);
 }
 
-Expr is_nan_exact(Expr x) {
+Expr is_nan_exact(const Expr &x) {
   return exact(x != x);
 }
 
-Expr max_nan(Expr a, Expr b) {
+Expr max_nan(const Expr &a, const Expr &b) {
   if (Halide::Internal::is_const(b)) {
     return select(less(a, b), b, a);
   }
@@ -76,7 +76,7 @@ Expr max_nan(Expr a, Expr b) {
   return select(is_nan_exact(a), a, select(less(b, a), a, b));
 }
 
-Expr min_nan(Expr a, Expr b) {
+Expr min_nan(const Expr &a, const Expr &b) {
   if (Halide::Internal::is_const(b)) {
     return select(less(b, a), b, a);
   }
@@ -88,7 +88,7 @@ Expr min_nan(Expr a, Expr b) {
 
 // x = n ln 2 + r with |r| <= ln 2 / 2; 2^n in two halves, so that results may be denormal or
 // overflow.
-Expr exp_f32(Expr x) {
+Expr exp_f32(const Expr &x) {
   const Expr y = clamp_keeping_nan(x, -104.0f, 89.0f);
   const Expr n = Halide::round(mul(y, constant(1.44269504088896341f)));
   Expr r = exact_fma(n, constant(-0.693145751953125f), y);
@@ -101,7 +101,7 @@ Expr exp_f32(Expr x) {
 }
 
 // x = 2^n m with m in [sqrt(1/2), sqrt(2)); log m = r + r^2 P(r), r = m - 1.
-Expr log_f32(Expr x) {
+Expr log_f32(const Expr &x) {
   const float infinity = std::numeric_limits<float>::infinity();
   const Expr tiny = less(x, constant(0x1p-126f));
   const Expr scaled = select(tiny, mul(x, constant(0x1p23f)), x);
@@ -121,7 +121,7 @@ Expr log_f32(Expr x) {
   return select(less(x, constant(0.0f)) || is_nan_exact(x), nan, result);
 }
 
-Expr erf_f32(Expr x) {
+Expr erf_f32(const Expr &x) {
   const Expr y = clamp_keeping_nan(x, -3.95f, 3.95f);
   const Expr s = mul(y, y);
   const Expr p = horner(s, {2.0258271433704067e-06f, 0.00028467856463976204f, 0.003808074165135622f,
@@ -131,7 +131,7 @@ Expr erf_f32(Expr x) {
   return clamp_keeping_nan(exact(mul(y, p) / q), -1.0f, 1.0f);
 }
 
-Expr tanh_f32(Expr x) {
+Expr tanh_f32(const Expr &x) {
   const Expr y = clamp_keeping_nan(x, -9.0f, 9.0f);
   const Expr s = mul(y, y);
   const Expr p = horner(s, {1.3354913619423314e-08f, 2.0609304556273855e-05f, 0.003495603334158659f,
@@ -170,17 +170,17 @@ Expr sine_of(const Expr &x, int quarters) {
 
 }  // namespace
 
-Expr sin_f32(Expr x) {
+Expr sin_f32(const Expr &x) {
   return sine_of(x, 0);
 }
-Expr cos_f32(Expr x) {
+Expr cos_f32(const Expr &x) {
   return sine_of(x, 1);
 }
 
 // |x|^y = exp(y log |x|), with the sign and the special cases of C's pow. The relative error grows
 // with |y log x|: a few ulp near 1, about 1e-5 at the ends of the range. Small whole constant
 // exponents, which models use, never come here.
-Expr pow_f32(Expr x, Expr y) {
+Expr pow_f32(const Expr &x, const Expr &y) {
   const float infinity = std::numeric_limits<float>::infinity();
   const Expr nan = constant(std::numeric_limits<float>::quiet_NaN());
   const Expr magnitude = exp_f32(mul(y, log_f32(absolute(x))));

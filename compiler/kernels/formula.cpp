@@ -175,7 +175,7 @@ Halide::Type compute_type(DType dtype) {
                               : storage_type(dtype);
 }
 
-Expr to_storage(DType dtype, Expr value) {
+Expr to_storage(DType dtype, const Expr &value) {
   switch (dtype) {
     case DType::Bool:
       return select(value, cast<uint8_t>(1), cast<uint8_t>(0));
@@ -188,7 +188,7 @@ Expr to_storage(DType dtype, Expr value) {
   }
 }
 
-Expr from_storage(DType dtype, Expr value) {
+Expr from_storage(DType dtype, const Expr &value) {
   switch (dtype) {
     case DType::Bool:
       return value != cast<uint8_t>(0);
@@ -363,7 +363,7 @@ Expr Formula::elementwise(const Node &node, const Indices &index) {
   const Expr a = operand(0);
   const Expr b = node.inputs.size() > 1 ? operand(1) : Expr();
   const bool floats = is_float(from);
-  const auto single = [&](Expr (*function)(Expr)) {
+  const auto single = [&](Expr (*function)(const Expr &)) {
     require_single(node, a);
     return round_to(type, function(a));
   };
@@ -377,9 +377,9 @@ Expr Formula::elementwise(const Node &node, const Indices &index) {
       return a.type().is_uint() ? a : floats ? absolute(a) : cast(a.type(), Halide::abs(a));
     case Op::Sign:
       return a.type().is_uint() ? select(a > zero, one, zero)
-             : floats ? select(exact(a > zero), one, exact(a < zero), cast(a.type(), -1),
-                               is_nan_exact(a), a, zero)
-                      : select(a > zero, one, a < zero, cast(a.type(), -1), zero);
+             : floats           ? select(exact(a > zero), one, exact(a < zero), cast(a.type(), -1),
+                                         is_nan_exact(a), a, zero)
+                                : select(a > zero, one, a < zero, cast(a.type(), -1), zero);
     case Op::Floor:
       return floats ? Halide::floor(a) : a;
     case Op::Ceil:
@@ -539,7 +539,7 @@ Expr Formula::pad(const Node &node, const Indices &index) {
     }
     from.push_back(Halide::max(0, Halide::min(position, extent - 1)));
   }
-  const Expr value = at(node.input(0), from);
+  Expr value = at(node.input(0), from);
   if (!inside.defined()) {
     return value;
   }

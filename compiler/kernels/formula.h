@@ -23,8 +23,8 @@ namespace sylvite {
 Halide::Type storage_type(DType dtype);
 Halide::Type compute_type(DType dtype);
 // A computed expression as it is stored.
-Halide::Expr to_storage(DType dtype, Halide::Expr value);
-Halide::Expr from_storage(DType dtype, Halide::Expr value);
+Halide::Expr to_storage(DType dtype, const Halide::Expr &value);
+Halide::Expr from_storage(DType dtype, const Halide::Expr &value);
 
 class Formula {
  public:
