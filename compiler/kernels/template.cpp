@@ -104,6 +104,7 @@ void vectorize_inwards(Halide::Func function, const Var &x, const Expr &extent, 
 
 Expr lane_tree(const std::function<Expr(int)> &lane, const std::function<Expr(Expr, Expr)> &join) {
   std::vector<Expr> values;
+  values.reserve(kSumLanes);
   for (int i = 0; i < static_cast<int>(kSumLanes); ++i) {
     values.push_back(lane(i));
   }
@@ -116,7 +117,7 @@ Expr lane_tree(const std::function<Expr(int)> &lane, const std::function<Expr(Ex
 }
 
 Expr sum_tree(const std::function<Expr(int)> &lane) {
-  return lane_tree(lane, [](Expr a, Expr b) { return exact(a + b); });
+  return lane_tree(lane, [](const Expr &a, const Expr &b) { return exact(a + b); });
 }
 
 Halide::Type sum_type(DType dtype) {
