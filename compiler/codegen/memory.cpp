@@ -1,9 +1,10 @@
-// How much memory a plan's intermediates need: at given sizes, and as a formula.
+// How much memory a plan's outputs and intermediates need: at given sizes, and as a formula.
 //
-// The runtime places buffers when it first sees a set of sizes; reports call the same function, so
-// that what they say is what a program takes.
+// The runtime places buffers when it first sees a set of sizes; reports give the same buffers in
+// the same order to the same function, so that what they say is what a program takes.
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <string>
 #include <vector>
@@ -16,7 +17,11 @@ namespace sylvite {
 
 int64_t arena_bytes(const Plan &plan, const std::map<std::string, int64_t> &symbols) {
   std::vector<ArenaBuffer> buffers;
-  buffers.reserve(plan.intermediates.size());
+  buffers.reserve(plan.outputs.size() + plan.intermediates.size());
+  for (const PlanTensor &output : plan.outputs) {  // they live through the whole run
+    buffers.push_back(
+        {evaluate(byte_count(output.type), symbols), 0, std::numeric_limits<int32_t>::max()});
+  }
   for (const PlanBuffer &buffer : plan.intermediates) {
     buffers.push_back({evaluate(byte_count(buffer.type), symbols), buffer.first, buffer.last});
   }
@@ -24,12 +29,16 @@ int64_t arena_bytes(const Plan &plan, const std::map<std::string, int64_t> &symb
   std::vector<int32_t> order(buffers.size());
   const int64_t bytes = place_buffers(buffers, offsets, order);
   if (bytes < 0) {
-    throw_model_error("the intermediate results are too large at these sizes");
+    throw_model_error("the results are too large at these sizes");
   }
   return bytes;
 }
 
 Dim arena_formula(const Plan &plan) {
+  Dim outputs;
+  for (const PlanTensor &output : plan.outputs) {
+    outputs += byte_count(output.type);
+  }
   std::vector<Dim> candidates;  // none of them proved below another one
   for (size_t call = 0; call < plan.calls.size(); ++call) {
     Dim live;
@@ -46,11 +55,11 @@ Dim arena_formula(const Plan &plan) {
                   [&](const Dim &other) { return prove_le(other, live, plan.symbols); });
     candidates.push_back(live);
   }
-  Dim formula;
+  Dim formula;  // of the intermediates
   for (const Dim &candidate : candidates) {
     formula = candidates.size() == 1 ? candidate : max(formula, candidate);
   }
-  return formula;
+  return outputs + formula;
 }
 
 }  // namespace sylvite

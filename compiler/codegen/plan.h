@@ -103,7 +103,8 @@ struct Plan {
 Plan make_plan(const Graph &graph_of_kernels);
 std::string print(const Plan &plan);  // --emit=plan
 
-// The bytes that the arena takes at these sizes: buffers placed as the runtime places them.
+// The bytes that the arena takes at these sizes: outputs and intermediates, placed as the
+// runtime places them.
 int64_t arena_bytes(const Plan &plan, const std::map<std::string, int64_t> &symbols);
 // What is alive at once at most, as a formula over the symbols: no placement can need less.
 Dim arena_formula(const Plan &plan);

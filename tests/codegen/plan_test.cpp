@@ -88,9 +88,18 @@ TEST(Plan, EqualKernelsAreShared) {
 TEST(Plan, ArenaHoldsWhatLivesAtOnce) {
   const std::unique_ptr<Graph> graph = parse_graph(chain(6));
   const Plan plan = make_plan(*graph);
-  // Two neighbours at a time, each in whole 64 bytes: 3 * 400 = 1200 -> 1216.
-  EXPECT_EQ(arena_bytes(plan, {{"n", 3}}), 2 * 1216);
-  EXPECT_EQ(arena_formula(plan), Dim(800) * Dim::symbol("n"));
+  // The output and two neighbours at a time, each in whole 64 bytes: 3 * 400 = 1200 -> 1216.
+  EXPECT_EQ(arena_bytes(plan, {{"n", 3}}), 3 * 1216);
+  EXPECT_EQ(arena_formula(plan), Dim(1200) * Dim::symbol("n"));
+}
+
+// A plan whose output is its input makes no call, but has room for the output.
+TEST(Plan, ArenaHoldsOutputsWithoutCalls) {
+  const std::unique_ptr<Graph> graph =
+      parse_graph("graph echo (x: f32[n, 100]) { symbol n in [1, inf) return x as y }");
+  const Plan plan = make_plan(*graph);
+  EXPECT_EQ(arena_bytes(plan, {{"n", 3}}), 1216);
+  EXPECT_EQ(arena_formula(plan), Dim(400) * Dim::symbol("n"));
 }
 
 TEST(Plan, RefusesHugeTensors) {
