@@ -155,7 +155,8 @@ Tensor evaluate_elementwise(const Node &node, const std::vector<Tensor> &inputs,
   }
   Tensor result(node.output()->type.dtype, evaluate_shape(node.output()->type.shape, symbols));
   const DType operand_type = inputs.back().dtype();
-  const bool floats = is_float(operand_type);
+  // The operands of pow may be of two types.
+  const bool floats = is_float(operand_type) || (node.op == Op::Pow && is_float(inputs[0].dtype()));
   Index index(result.shape().size(), 0);
   for (int64_t i = 0; i < result.count(); ++i, advance(index, result.shape())) {
     int64_t at[3] = {};
