@@ -37,7 +37,7 @@ const std::vector<Layer> &layers() {
        {"lld"}},
       {"compiler/driver",
        {"compiler/", "passes/", "runtime/include/", "runtime/io/", "runtime/tokens/",
-        "runtime/images/", "runtime/tasks/", "runtime/bench.h"},
+        "runtime/images/", "runtime/tasks/", "runtime/abi.h", "runtime/bench.h"},
        {}},
       {"runtime", {"runtime/"}, {}},
       {"examples", {"runtime/include/", "sylvite/", "examples/"}, {}},
