@@ -10,7 +10,9 @@
 #include <cstring>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <numeric>
 #include <optional>
 #include <set>
@@ -21,6 +23,7 @@
 
 #include "compiler/driver/compare_tensors.h"
 #include "compiler/driver/fusion_names.h"
+#include "compiler/driver/inspect_report.h"
 #include "compiler/driver/self_test.h"
 #include "compiler/driver/tensor_npz.h"
 #include "compiler/ir/error.h"
@@ -367,6 +370,29 @@ TEST_P(Model, AllocatesNothingAfterTheFirstRun) {
         context.run(views);
         EXPECT_EQ(allocation_count(), before) << "case " << which << ", threads " << threads;
       }
+    }
+  }
+}
+
+// What `inspect` says of the arena is what a run takes.
+TEST_P(Model, TakesTheArenaThatIsReported) {
+  for (const GraphFile &graph : folder_.graphs) {
+    const std::unique_ptr<CompiledVariant> variant = compile_variant(graph.file, Fusion::All);
+    const Plan &plan = variant->model.plan;
+    const std::unique_ptr<LoadedModel> loaded = load(*variant);
+    ModelContext context(*loaded, 1);
+    for (const auto &[which, files] : graph.cases) {
+      const std::vector<Tensor> inputs = inputs_of(plan, graph, which);
+      context.run(inputs);
+      Sizes sizes;
+      for (const PlanBinding &binding : plan.bindings) {
+        const int64_t size =
+            inputs[static_cast<size_t>(binding.input)].shape()[static_cast<size_t>(binding.axis)];
+        sizes[binding.symbol] = (size - evaluate(binding.offset, sizes)) / binding.coefficient;
+      }
+      const nlohmann::json report = nlohmann::json::parse(inspect_json(variant->model, sizes));
+      EXPECT_EQ(report["arena_bytes"]["at"][0]["bytes"], sylvite_context_arena_bytes(context.handle()))
+          << "case " << which;
     }
   }
 }
