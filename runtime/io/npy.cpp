@@ -7,6 +7,7 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <limits>
 #include <string_view>
 #include <utility>
 
@@ -246,9 +247,14 @@ Result<HostTensor> read_array(const ByteSource &source) {
 }  // namespace
 
 int64_t element_count(std::span<const int64_t> dims) {
+  if (std::find(dims.begin(), dims.end(), 0) != dims.end()) {
+    return 0;
+  }
   int64_t count = 1;
   for (const int64_t dim : dims) {
-    count *= dim;
+    if (__builtin_mul_overflow(count, dim, &count)) {
+      return std::numeric_limits<int64_t>::max();
+    }
   }
   return count;
 }

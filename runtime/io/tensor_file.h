@@ -2,10 +2,10 @@
 // and savez_compressed write them.
 //
 // Read: .npy versions 1 to 3, both byte orders, C and Fortran order; zip entries stored or
-// deflated, zip64, data descriptors; checksums are verified. Written: version 1 (2 where the header
-// wants it), little endian, C order, stored; zip64 where sizes need it; the same tensors give the
-// same bytes. Files may be hostile: every length is checked before memory is taken, at most
-// kMaxTensorFileBytes in all.
+// deflated, zip64, data descriptors; checksums are verified. Written: version 1 (whose headers hold
+// any 8 dimensions), little endian, C order, stored; zip64 where sizes need it; the same tensors
+// give the same bytes. Files may be hostile: every length is checked before memory is taken, at
+// most kMaxTensorFileBytes in all.
 #pragma once
 
 #include <cstddef>
@@ -45,6 +45,7 @@ struct TensorView {
   std::span<const std::byte> bytes;
 };
 
+// 0 where any dimension is, however large the others; INT64_MAX where the product exceeds it.
 int64_t element_count(std::span<const int64_t> dims);
 // A tensor for sylvite_run over the same bytes.
 sylvite_tensor tensor_of(HostTensor &tensor);

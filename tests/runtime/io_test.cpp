@@ -15,6 +15,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <map>
 #include <random>
 #include <string>
@@ -424,6 +425,23 @@ TEST(HostileNpy, TypesAndSizes) {
   const Result<HostTensor> bools = parse_npy(npy_with(shaped("24,", "|b1"), 24), "x");
   ASSERT_TRUE(bools.ok());
   EXPECT_EQ(bools.value().bytes, std::vector<std::byte>(24, std::byte{1}));
+}
+
+// A product that is not computed: it would overflow before the zero is reached.
+TEST(ElementCount, OfHugeShapes) {
+  constexpr int64_t kLarge = int64_t{1} << 30;
+  const auto count = [](const std::vector<int64_t> &dims) { return element_count(dims); };
+  EXPECT_EQ(count({}), 1);
+  EXPECT_EQ(count({2, 3, 4}), 24);
+  EXPECT_EQ(count({kLarge, kLarge, kLarge, 0}), 0);
+  EXPECT_EQ(count({kLarge, kLarge, kLarge}), std::numeric_limits<int64_t>::max());
+  const Result<HostTensor> empty = parse_npy(
+      npy_with("{'descr': '<f4', 'fortran_order': False, 'shape': (1073741824, 1073741824, "
+               "1073741824, 0)}",
+               0),
+      "x");
+  ASSERT_TRUE(empty.ok());
+  EXPECT_EQ(element_count(empty.value().dims), 0);
 }
 
 TEST(HostileNpy, OtherFiles) {

@@ -88,6 +88,11 @@ sylvite_tensor tensor(std::span<T> data, std::initializer_list<int64_t> dims) {
 inline int64_t element_count(const sylvite_tensor &tensor) {
   int64_t count = 1;
   for (int32_t i = 0; i < tensor.rank; ++i) {
+    if (tensor.dims[i] == 0) {
+      return 0;
+    }
+  }
+  for (int32_t i = 0; i < tensor.rank; ++i) {
     count *= tensor.dims[i];
   }
   return count;
