@@ -3,7 +3,9 @@
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "compiler/ir/error.h"
 #include "compiler/kernels/float_conversions.h"
@@ -107,6 +109,44 @@ Expr power(const Node &node, const Expr &x, const Expr &y, std::optional<double>
   }
   require_single(node, x);
   return pow_f32(x, cast<float>(y));
+}
+
+// The remainder of two floats, exactly, however large their quotient. It is below 2^277; its digits
+// are found 28 at a time, so that in double each product with a divisor of 24 bits is exact, and so
+// is each difference: it is a multiple of the last places of both and has no more than 24 bits.
+Expr modulo_floats(const Expr &a, const Expr &b, bool sign_of_dividend) {
+  constexpr int kDigits = 28, kSteps = 10;
+  const Halide::Type type = Halide::Float(64);
+  const auto constant = [&](double value) { return Halide::Internal::FloatImm::make(type, value); };
+  const Expr zero = constant(0);
+  std::vector<std::pair<std::string, Expr>> lets;  // each step reads the one before several times
+  const auto named = [&](const Expr &value) {
+    lets.emplace_back(Halide::Internal::unique_name("mod"), value);
+    return Halide::Internal::Variable::make(value.type(), lets.back().first);
+  };
+  const Expr dividend = named(float_to_double(a)), signed_divisor = named(float_to_double(b));
+  const Expr divisor = named(absolute(signed_divisor));
+  Expr rest = named(absolute(dividend));
+  for (int step = kSteps - 1; step >= 0; --step) {
+    const Expr multiple = named(exact(divisor * constant(std::exp2(kDigits * step))));
+    const Expr digits = Halide::trunc(exact(rest / multiple));
+    const Expr left = named(exact(rest - exact(digits * multiple)));
+    // A quotient just below a whole number may have been rounded up to it.
+    const Expr reduced = select(exact(left < zero), exact(left + multiple), left);
+    rest = named(select(exact(rest < multiple), rest, reduced));
+  }
+  // A dividend that is smaller is the remainder, be it -0 or the divisor infinite.
+  Expr result = named(select(exact(absolute(dividend) < divisor), dividend, exact(dividend < zero),
+                             exact(rest * constant(-1)), rest));
+  if (!sign_of_dividend) {
+    const Expr opposite = exact(result < zero) != exact(signed_divisor < zero);
+    result = select(!exact(result == zero) && opposite, exact(result + signed_divisor), result);
+  }
+  result = double_to_float(result);
+  for (size_t i = lets.size(); i-- > 0;) {
+    result = Halide::Internal::Let::make(lets[i].first, lets[i].second, result);
+  }
+  return result;
 }
 
 Expr convert(const Expr &x, DType from, DType to) {
@@ -428,6 +468,9 @@ Expr Formula::elementwise(const Node &node, const Indices &index) {
       const bool sign_of_dividend = node.attributes.integer_or("fmod", 0) != 0;
       if (!floats) {
         return modulo_integers(a, b, sign_of_dividend);
+      }
+      if (a.type().bits() == 32) {
+        return round_to(type, modulo_floats(a, b, sign_of_dividend));
       }
       const Expr quotient = exact(a / b);
       const Expr whole = sign_of_dividend ? Halide::trunc(quotient) : Halide::floor(quotient);
