@@ -1,5 +1,5 @@
-// The `sylvite` command as a user meets it: help, exit codes, messages, and outputs that appear complete or
-// not at all.
+// The `sylvite` command as a user meets it: help, exit codes, messages, and outputs that appear
+// complete or not at all.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -27,7 +27,8 @@ const std::string kModel = SYLVITE_SOURCE_DIR "/tests/models/vit-ts17-sdpa/model
 TEST(CommandLine, HelpTeaches) {
   const CommandResult help = run_sylvite({"--help"});
   EXPECT_EQ(help.status, 0);
-  for (const char *word : {"compile", "verify", "inspect", "passes", "bench", "Examples:", "Exit status"}) {
+  for (const char *word :
+       {"compile", "verify", "inspect", "passes", "bench", "Examples:", "Exit status"}) {
     EXPECT_THAT(help.out, HasSubstr(word));
   }
   for (const char *command : {"compile", "verify", "inspect", "passes", "bench"}) {
@@ -40,7 +41,8 @@ TEST(CommandLine, HelpTeaches) {
 TEST(CommandLine, NamesItsVersion) {
   const CommandResult version = run_sylvite({"--version"});
   EXPECT_EQ(version.status, 0);
-  EXPECT_THAT(version.out, ::testing::MatchesRegex("[0-9]+\\.[0-9]+\\.[0-9]+ \\(build [0-9a-f]+\\)\n"));
+  EXPECT_THAT(version.out,
+              ::testing::MatchesRegex("[0-9]+\\.[0-9]+\\.[0-9]+ \\(build [0-9a-f]+\\)\n"));
 }
 
 TEST(CommandLine, WrongUsageIsTwo) {
@@ -72,7 +74,8 @@ TEST(CommandLine, WrongUsageIsTwo) {
 TEST(CommandLine, BadModelIsOne) {
   TemporaryFolder folder;
   write_file_text(folder.path("text.onnx"), "this is no model\n");
-  for (const std::string &model : {std::string("/no/such/model.onnx"), folder.path(), folder.path("text.onnx")}) {
+  for (const std::string &model :
+       {std::string("/no/such/model.onnx"), folder.path(), folder.path("text.onnx")}) {
     const CommandResult result = run_sylvite({"compile", model, "-o", folder.path("program")});
     EXPECT_EQ(result.status, 1) << model;
     EXPECT_THAT(result.err, StartsWith("sylvite: "));
@@ -83,8 +86,8 @@ TEST(CommandLine, BadModelIsOne) {
   }
 }
 
-// Cut or changed anywhere, a model is refused in words or still is a model; it is never our bug, and never
-// costs more than seconds and a gigabyte.
+// Cut or changed anywhere, a model is refused in words or still is a model; it is never our bug,
+// and never costs more than seconds and a gigabyte.
 void expect_harmless(const std::string &file, const std::string &what) {
   const CommandResult result = run_sylvite({"inspect", file});
   EXPECT_THAT(result.status, AnyOf(0, 1)) << what << ": " << result.err;
@@ -109,7 +112,9 @@ TEST(CommandLine, DamagedModelsAreHarmless) {
   }
   // Mostly in the structure, which stands between the weights.
   uint64_t state = 1;
-  const auto random = [&state] { return state = state * 6364136223846793005u + 1442695040888963407u, state >> 33; };
+  const auto random = [&state] {
+    return state = state * 6364136223846793005u + 1442695040888963407u, state >> 33;
+  };
   for (int round = 0; round < 60; ++round) {
     std::string changed = whole;
     std::string what = "changed at";
@@ -125,7 +130,8 @@ TEST(CommandLine, DamagedModelsAreHarmless) {
 
 TEST(CommandLine, UnwritableOutputIsFoundBeforeWork) {
   TemporaryFolder folder;
-  const CommandResult nowhere = run_sylvite({"compile", kModel, "-o", folder.path("no/such/program")});
+  const CommandResult nowhere =
+      run_sylvite({"compile", kModel, "-o", folder.path("no/such/program")});
   EXPECT_EQ(nowhere.status, 1);
   EXPECT_THAT(nowhere.err, HasSubstr("no/such"));
   EXPECT_LT(nowhere.seconds, 2);
@@ -152,13 +158,61 @@ TEST(CommandLine, TextsShowEachStep) {
   }
 }
 
+// Protobuf's encoding, as far as a small model needs it.
+std::string varint(uint64_t number) {
+  std::string bytes;
+  for (; number >= 128; number >>= 7) {
+    bytes += static_cast<char>(number % 128 + 128);
+  }
+  return bytes + static_cast<char>(number);
+}
+std::string field(int id, const std::string &bytes) {
+  return varint(static_cast<uint64_t>(id) * 8 + 2) + varint(bytes.size()) + bytes;
+}
+std::string field(int id, uint64_t number) {
+  return varint(static_cast<uint64_t>(id) * 8) + varint(number);
+}
+
+// y = -x for an x of so many dimensions, each of size 1.
+std::string negation_of_rank(int rank) {
+  std::string shape;
+  for (int axis = 0; axis < rank; ++axis) {
+    shape += field(1, field(1, uint64_t{1}));
+  }
+  const std::string type = field(2, field(1, field(1, uint64_t{1}) + field(2, shape)));
+  const std::string node = field(1, "x") + field(2, "y") + field(4, "Neg");
+  const std::string graph = field(1, node) + field(2, "g") + field(11, field(1, "x") + type) +
+                            field(12, field(1, "y") + type);
+  return field(1, uint64_t{8}) + field(7, graph) + field(8, field(1, "") + field(2, uint64_t{17}));
+}
+
+TEST(CommandLine, ErrorsAfterTheImportNameTheFile) {
+  const TemporaryFolder folder;
+  const std::string file = folder.path("deep.onnx");
+  write_file_text(file, negation_of_rank(8));
+  EXPECT_EQ(run_sylvite({"inspect", file}).status, 0);
+  write_file_text(file, negation_of_rank(9));
+  const CommandResult result = run_sylvite({"inspect", file});
+  EXPECT_EQ(result.status, 1);
+  EXPECT_THAT(result.err, StartsWith("sylvite: " + file + ": "));
+  EXPECT_THAT(result.err, HasSubstr("9 dimensions"));
+}
+
+TEST(CommandLine, SizesBeyond64BitsAreTheModelsFault) {
+  const CommandResult result = run_sylvite(
+      {"passes", "-"},
+      {{}, "", "", "graph g (x: f32[n*4611686018427387904*4]) {\n  return x as y\n}\n"});
+  EXPECT_EQ(result.status, 1) << result.err;
+}
+
 TEST(CommandLine, PassesRewriteText) {
   const std::string text =
       "graph g (x: f32[2, 3]) {\n  y = neg(x)\n  unused = exp(x)\n  return y as y\n}\n";
   const CommandResult kept = run_sylvite({"passes", "-"}, {{}, "", "", text});
   EXPECT_EQ(kept.status, 0) << kept.err;
   EXPECT_THAT(kept.out, HasSubstr("exp"));
-  const CommandResult removed = run_sylvite({"passes", "-", "--pass", "remove_dead"}, {{}, "", "", text});
+  const CommandResult removed =
+      run_sylvite({"passes", "-", "--pass", "remove_dead"}, {{}, "", "", text});
   EXPECT_EQ(removed.status, 0) << removed.err;
   EXPECT_THAT(removed.out, Not(HasSubstr("exp")));
   const CommandResult again = run_sylvite({"passes", "-"}, {{}, "", "", removed.out});
