@@ -1,7 +1,7 @@
 // `sylvite bench`: how fast each kernel is, against the machine's ceiling measured in the same run.
 //
-// The measuring itself is the runtime's, as for `PROGRAM --bench`; here the calls of one kernel are shown
-// together, since a model of twelve equal layers has few kernels.
+// The measuring itself is the runtime's, as for `PROGRAM --bench`; here the calls of one kernel are
+// shown together, since a model of twelve equal layers has few kernels.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
@@ -74,13 +74,16 @@ std::vector<Row> rows_of(const BenchReport &report, bool every_call) {
 std::vector<HostTensor> host_tensors(const std::vector<Tensor> &tensors) {
   std::vector<HostTensor> hosts;
   for (const Tensor &tensor : tensors) {
-    hosts.push_back({"", static_cast<sylvite_dtype>(tensor.dtype()), tensor.shape(),
+    hosts.push_back({"",
+                     static_cast<sylvite_dtype>(tensor.dtype()),
+                     tensor.shape(),
                      {tensor.bytes().begin(), tensor.bytes().end()}});
   }
   return hosts;
 }
 
-BenchReport measure(const LoadedModel &loaded, const std::vector<Tensor> &inputs, const BenchFlags &flags) {
+BenchReport measure(const LoadedModel &loaded, const std::vector<Tensor> &inputs,
+                    const BenchFlags &flags) {
   std::vector<HostTensor> hosts = host_tensors(inputs);
   Result<BenchReport> report = run_bench(*loaded.handle(), hosts, {flags.threads, flags.runs});
   if (!report.ok()) {
@@ -144,25 +147,26 @@ void print_table(const BenchReport &found, const std::vector<Row> &rows, const S
               sizes.empty() ? "" : ", ", to_string(sizes).c_str(), run * 1e3,
               found.least_nanoseconds / 1e6, found.runs);
   std::printf("%s, %s, %d thread%s; peak %.1f GFLOP/s of multiply-adds, %.1f GB/s from memory\n",
-              cpu_name().c_str(), found.isa.c_str(), found.threads, found.threads == 1 ? "" : "s", peak,
-              found.peak.bytes_per_second / 1e9);
-  std::printf("%-32s %6s %10s %6s %9s %8s %6s\n", "kernel", "calls", "us", "time", "GFLOP/s", "GB/s",
-              "peak");
+              cpu_name().c_str(), found.isa.c_str(), found.threads, found.threads == 1 ? "" : "s",
+              peak, found.peak.bytes_per_second / 1e9);
+  std::printf("%-32s %6s %10s %6s %9s %8s %6s\n", "kernel", "calls", "us", "time", "GFLOP/s",
+              "GB/s", "peak");
   for (const Row &row : rows) {
     const double gflops = rate(row.flops, row.seconds);
     std::printf("%-32s %6lld %10.1f %5.1f%% %9.1f %8.1f %5.1f%%", row.name.c_str(),
-                static_cast<long long>(row.calls), row.seconds * 1e6, 100 * row.seconds / run, gflops,
-                rate(row.bytes, row.seconds), 100 * gflops / peak);
+                static_cast<long long>(row.calls), row.seconds * 1e6, 100 * row.seconds / run,
+                gflops, rate(row.bytes, row.seconds), 100 * gflops / peak);
     std::printf("%s%s\n", row.calls == 1 ? "  " : "", row.calls == 1 ? row.sources.c_str() : "");
   }
-  std::printf("%-32s %6zu %10.1f %5.1f%% %9.1f %8s %5.1f%%\n", "all calls", found.rows.size(), calls * 1e6,
-              100 * calls / run, rate(flops, run), "", 100 * rate(flops, run) / peak);
+  std::printf("%-32s %6zu %10.1f %5.1f%% %9.1f %8s %5.1f%%\n", "all calls", found.rows.size(),
+              calls * 1e6, 100 * calls / run, rate(flops, run), "", 100 * rate(flops, run) / peak);
 }
 
 bool is_program(const std::string &file) {
   std::array<char, 4> magic{};
   std::ifstream stream(file, std::ios::binary);
-  return stream.read(magic.data(), magic.size()) && magic == std::array<char, 4>{'\x7f', 'E', 'L', 'F'};
+  return stream.read(magic.data(), magic.size()) &&
+         magic == std::array<char, 4>{'\x7f', 'E', 'L', 'F'};
 }
 
 // Replaces this process by the program's own --bench.
@@ -175,11 +179,11 @@ bool is_program(const std::string &file) {
     words.insert(words.end(), {"--runs", std::to_string(flags.runs)});
   }
   if (!flags.sizes.empty()) {
-    words.insert(words.end(), {"--size", std::accumulate(flags.sizes.begin() + 1, flags.sizes.end(),
-                                                         flags.sizes.front(),
-                                                         [](const std::string &a, const std::string &b) {
-                                                           return a + "," + b;
-                                                         })});
+    words.insert(
+        words.end(),
+        {"--size",
+         std::accumulate(flags.sizes.begin() + 1, flags.sizes.end(), flags.sizes.front(),
+                         [](const std::string &a, const std::string &b) { return a + "," + b; })});
   }
   if (flags.json) {
     words.emplace_back("--json");
@@ -230,7 +234,8 @@ void add_bench_command(CLI::App &app) {
   command->add_option("--runs", flags->runs, "runs of the model (default: about a second)")
       ->check(CLI::Range(1, 1000000))
       ->type_name("N");
-  command->add_flag("--calls", flags->calls, "a row for each call of the plan, not for each kernel");
+  command->add_flag("--calls", flags->calls,
+                    "a row for each call of the plan, not for each kernel");
   command->add_flag("--json", flags->json, "print JSON");
   add_target_flags(*command, flags->target, "host");
   command->footer(kExamples);

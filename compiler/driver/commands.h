@@ -10,13 +10,14 @@ class App;
 
 namespace sylvite {
 
-// The command line asks for something that cannot be: exit code 2. Everything that parses is checked before
-// work begins.
+// The command line asks for something that cannot be: exit code 2. Everything that parses is
+// checked before work begins.
 struct UsageError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// What a subcommand found, where that decides the exit code: `verify` says 1 for a result that is off.
+// What a subcommand found, where that decides the exit code: `verify` says 1 for a result that is
+// off.
 struct ExitCode {
   int value = 0;
 };

@@ -1,5 +1,5 @@
-// Element by element in double, which holds every element type but huge 64-bit integers: these are compared
-// as integers.
+// Element by element in double, which holds every element type but huge 64-bit integers: these are
+// compared as integers.
 #include "compiler/driver/compare_tensors.h"
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// `sylvite compile`: an ONNX model becomes a standalone program, or one of the texts on the way to it.
+// `sylvite compile`: an ONNX model becomes a standalone program, or one of the texts on the way to
+// it.
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
@@ -99,9 +100,10 @@ std::string kernel_texts(const Plan &plan, const CompileOptions &options, Kernel
       }
       RunningScope running("kernel " + kernel.name);
       std::string text;
-      compile_kernel(*kernel.node, {isa, options.sanitize_address, options.sanitize_thread, kind}, &text);
-      all += (kind == KernelText::Assembly ? "# " : "// ") + kernel.name + ", " + name_of(isa) + "\n" +
-             text + "\n";
+      compile_kernel(*kernel.node, {isa, options.sanitize_address, options.sanitize_thread, kind},
+                     &text);
+      all += (kind == KernelText::Assembly ? "# " : "// ") + kernel.name + ", " + name_of(isa) +
+             "\n" + text + "\n";
     }
   }
   return all;
@@ -133,8 +135,9 @@ std::string megabytes(int64_t bytes) {
   return text;
 }
 
-void print_summary(const CompileFlags &flags, const LoweredModel &model, const CompiledModel &compiled,
-                   const CompileOptions &options, const std::string &self_test, double seconds) {
+void print_summary(const CompileFlags &flags, const LoweredModel &model,
+                   const CompiledModel &compiled, const CompileOptions &options,
+                   const std::string &self_test, double seconds) {
   std::string levels;
   for (const Isa isa : options.isas) {
     levels += (levels.empty() ? "" : " and ") + std::string(name_of(isa));
@@ -206,7 +209,8 @@ void add_compile_command(CLI::App &app) {
       ->type_name("KIND")
       ->capture_default_str();
   add_target_flags(*command, flags->target, "all");
-  command->add_option("--inputs", flags->inputs, "inputs of the program's --selftest")->type_name("X.npz");
+  command->add_option("--inputs", flags->inputs, "inputs of the program's --selftest")
+      ->type_name("X.npz");
   command->add_option("--expected", flags->expected, "expected outputs of its --selftest")
       ->type_name("Y.npz");
   command->add_option("--rtol", flags->rtol, "relative tolerance of these")->capture_default_str();

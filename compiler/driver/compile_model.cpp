@@ -1,8 +1,8 @@
 // The straight piece of code from model file to objects, with a clock at each step.
 //
-// The imported graph is kept beside the one that the passes rewrite: self-test and `verify --reference` ask
-// the evaluator about the model as the user wrote it, not as we understood it. Constants are shared, so the
-// second graph costs little.
+// The imported graph is kept beside the one that the passes rewrite: self-test and `verify
+// --reference` ask the evaluator about the model as the user wrote it, not as we understood it.
+// Constants are shared, so the second graph costs little.
 #include "compiler/driver/compile_model.h"
 
 #include <chrono>
@@ -99,7 +99,8 @@ ProgramInfo program_info(const LoweredModel &model) {
   return info;
 }
 
-CompiledModel compile_lowered(LoweredModel &model, const ProgramInfo &info, const CompileOptions &options) {
+CompiledModel compile_lowered(LoweredModel &model, const ProgramInfo &info,
+                              const CompileOptions &options) {
   Clock clock;
   CompiledModel compiled;
   naming(model.file, [&] {

@@ -1,5 +1,5 @@
-// Model file -> graph of kernels and plan -> objects: the road that every subcommand takes, in two halves,
-// since `inspect` and `--emit=plan` need no machine code.
+// Model file -> graph of kernels and plan -> objects: the road that every subcommand takes, in two
+// halves, since `inspect` and `--emit=plan` need no machine code.
 #pragma once
 
 #include <filesystem>
@@ -49,6 +49,7 @@ struct CompiledModel {
 };
 // Name, hash, version and notice; task and self-test are the caller's.
 ProgramInfo program_info(const LoweredModel &model);
-CompiledModel compile_lowered(LoweredModel &model, const ProgramInfo &info, const CompileOptions &options);
+CompiledModel compile_lowered(LoweredModel &model, const ProgramInfo &info,
+                              const CompileOptions &options);
 
 }  // namespace sylvite

@@ -1,4 +1,5 @@
-// Flags in words that the user knows; everything that can be wrong with them is found before work begins.
+// Flags in words that the user knows; everything that can be wrong with them is found before work
+// begins.
 #include "compiler/driver/flags.h"
 
 #include <CLI/CLI.hpp>
@@ -24,8 +25,8 @@ std::pair<std::string, int64_t> parse_size(const std::string &text) {
   throw UsageError("'" + text + "' is not SYMBOL=NUMBER, for example batch=4");
 }
 
-// run_pipeline knows the names and suggests the closest one; on an empty graph it finds a wrong name before
-// the model is read.
+// run_pipeline knows the names and suggests the closest one; on an empty graph it finds a wrong
+// name before the model is read.
 void check_pass_names(const PipelineOptions &options) {
   PipelineOptions names;
   names.disabled = options.disabled;
@@ -46,7 +47,9 @@ void add_model_flags(CLI::App &command, ModelFlags &flags) {
       .add_option("--fix", flags.fixed,
                   "fix a dynamic size: --fix batch=1 (names: `sylvite inspect MODEL`)")
       ->type_name("SYMBOL=N");
-  command.add_option("--disable-pass", flags.disabled, "leave a pass out, or all-fusions; may be repeated")
+  command
+      .add_option("--disable-pass", flags.disabled,
+                  "leave a pass out, or all-fusions; may be repeated")
       ->type_name("PASS")
       ->delimiter(',');
   command

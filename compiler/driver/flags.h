@@ -16,7 +16,7 @@ namespace sylvite {
 
 struct ModelFlags {
   std::string model;
-  std::vector<std::string> fixed;        // SYMBOL=N
+  std::vector<std::string> fixed;  // SYMBOL=N
   std::vector<std::string> disabled, print_after;
   bool timing = false;
 };
@@ -29,19 +29,22 @@ struct TargetFlags {
   std::string cache_dir;
   bool no_cache = false;
 };
-// `target`: what --target is when it is not given: "all", or "host" where the code runs here and now.
+// `target`: what --target is when it is not given: "all", or "host" where the code runs here and
+// now.
 void add_target_flags(CLI::App &command, TargetFlags &flags, const std::string &target);
 CompileOptions compile_options(const TargetFlags &flags, ProgressLine &progress);
 // The same for code that this process loads: with the sanitizers that it is itself built with.
 CompileOptions in_process_options(const TargetFlags &flags, ProgressLine &progress);
 
-// The highest level of this machine, or what SYLVITE_ISA forces, which is checked where the model is opened.
+// The highest level of this machine, or what SYLVITE_ISA forces, which is checked where the model
+// is opened.
 Isa host_isa();
 
 // "batch=2,length=5" -> sizes; UsageError otherwise.
 SymbolSizes parse_sizes(const std::vector<std::string> &texts);
-// The plan's symbols at what is asked for; 1 for the first and 128 for the others where nothing is, else the
-// first of small_sizes that fits. ModelError for an unknown symbol or sizes that do not fit.
+// The plan's symbols at what is asked for; 1 for the first and 128 for the others where nothing is,
+// else the first of small_sizes that fits. ModelError for an unknown symbol or sizes that do not
+// fit.
 SymbolSizes sizes_for(const Plan &plan, const SymbolSizes &asked);
 std::string to_string(const SymbolSizes &sizes);  // "batch=2, length=5"
 

@@ -26,7 +26,8 @@ Json tensors(const std::vector<PlanTensor> &list) {
     for (const Dim &dim : tensor.type.shape) {
       dim.constant() ? shape.push_back(*dim.constant()) : shape.push_back(dim.str());
     }
-    rows.push_back({{"name", tensor.name}, {"dtype", name_of(tensor.type.dtype)}, {"shape", shape}});
+    rows.push_back(
+        {{"name", tensor.name}, {"dtype", name_of(tensor.type.dtype)}, {"shape", shape}});
   }
   return rows;
 }
@@ -118,8 +119,9 @@ Json report(const LoweredModel &model, const SymbolSizes &sizes) {
   }
   json["kernels"] = kernels(model.plan, sizes);
   json["plan_calls"] = model.plan.calls.size();
-  json["arena_bytes"] = {{"formula", arena_formula(model.plan).str()},
-                         {"at", Json::array({{{"sizes", sizes}, {"bytes", arena_bytes(model.plan, sizes)}}})}};
+  json["arena_bytes"] = {
+      {"formula", arena_formula(model.plan).str()},
+      {"at", Json::array({{{"sizes", sizes}, {"bytes", arena_bytes(model.plan, sizes)}}})}};
   int64_t weights = 0;
   for (const TensorPtr &tensor : model.plan.weights) {
     weights += static_cast<int64_t>(tensor->bytes().size());
@@ -169,7 +171,8 @@ std::string kernel_lines(const Json &kernels) {
                      pad("traffic", 10) + "result\n";
   for (const Json &kernel : kernels) {
     char count[16];
-    std::snprintf(count, sizeof count, "%5lld  ", static_cast<long long>(kernel["count"].get<int64_t>()));
+    std::snprintf(count, sizeof count, "%5lld  ",
+                  static_cast<long long>(kernel["count"].get<int64_t>()));
     text += "             " + pad(kernel["name"].get<std::string>(), 35) + " " + count +
             pad(number_with_unit(kernel["flops"]["at"].get<double>(), "FLOP"), 13) +
             pad(number_with_unit(kernel["bytes"]["at"].get<double>(), "B"), 10) +
@@ -186,9 +189,10 @@ std::string inspect_json(const LoweredModel &model, const SymbolSizes &sizes) {
 
 std::string inspect_text(const LoweredModel &model, const SymbolSizes &sizes) {
   const Json json = report(model, sizes);
-  std::string text = json["model"]["file"].get<std::string>() + ": opset " + json["model"]["opset"].dump() +
-                     (model.producer.empty() ? "" : ", by " + model.producer) + ", hash " + model.model_hash +
-                     "\n";
+  std::string text = json["model"]["file"].get<std::string>() + ": opset " +
+                     json["model"]["opset"].dump() +
+                     (model.producer.empty() ? "" : ", by " + model.producer) + ", hash " +
+                     model.model_hash + "\n";
   for (const Json &tensor : json["inputs"]) {
     text += tensor_line("input        ", tensor);
   }
@@ -202,14 +206,14 @@ std::string inspect_text(const LoweredModel &model, const SymbolSizes &sizes) {
   text += op_line("compiled     ", json["graph"]["after"]);
   text += "fused        " + describe(model.fused) + "\n";
   for (const Json &miss : json["near_misses"]) {
-    text += "nearly       " + miss["kind"].get<std::string>() + " at '" + miss["node"].get<std::string>() +
-            "': " + miss["condition"].get<std::string>() + "\n";
+    text += "nearly       " + miss["kind"].get<std::string>() + " at '" +
+            miss["node"].get<std::string>() + "': " + miss["condition"].get<std::string>() + "\n";
   }
   text += kernel_lines(json["kernels"]);
   text += "plan         " + json["plan_calls"].dump() + " calls, weights " +
           number_with_unit(json["weight_bytes"].get<double>(), "B") + ", arena " +
-          number_with_unit(json["arena_bytes"]["at"][0]["bytes"].get<double>(), "B") + " (at least " +
-          json["arena_bytes"]["formula"].get<std::string>() + ")\n";
+          number_with_unit(json["arena_bytes"]["at"][0]["bytes"].get<double>(), "B") +
+          " (at least " + json["arena_bytes"]["formula"].get<std::string>() + ")\n";
   for (const std::string &warning : model.graph->warnings) {
     text += "warning      " + warning + "\n";
   }

@@ -8,10 +8,11 @@
 
 namespace sylvite {
 
-// JSON: {"model": .., "inputs": [..], "outputs": [..], "symbols": .., "graph": .., "fused": {"attention": n, ..},
-// "near_misses": [..], "kernels": [{"name", "root", "count", "shape", "flops", "bytes"}, ..],
-// "plan_calls": n, "arena_bytes": {"formula", "at": [{"sizes", "bytes"}]}, "warnings": [..]}.
-// flops and bytes are {"formula", "at"}: of all calls of the kernel together, `at` for `sizes`.
+// JSON: {"model": .., "inputs": [..], "outputs": [..], "symbols": .., "graph": .., "fused":
+// {"attention": n, ..}, "near_misses": [..], "kernels": [{"name", "root", "count", "shape",
+// "flops", "bytes"}, ..], "plan_calls": n, "arena_bytes": {"formula", "at": [{"sizes", "bytes"}]},
+// "warnings": [..]}. flops and bytes are {"formula", "at"}: of all calls of the kernel together,
+// `at` for `sizes`.
 std::string inspect_json(const LoweredModel &model, const SymbolSizes &sizes);
 std::string inspect_text(const LoweredModel &model, const SymbolSizes &sizes);
 

@@ -21,7 +21,8 @@ void throw_result(sylvite_result result, const char *message) {
 
 }  // namespace
 
-LoadedModel::LoadedModel(const CompiledModel &compiled) : program_(compiled.objects, compiled.image) {
+LoadedModel::LoadedModel(const CompiledModel &compiled)
+    : program_(compiled.objects, compiled.image) {
   char message[1024] = "";
   const sylvite_result result =
       sylvite_model_open(program_.program(), program_.weights(), &model_, message, sizeof message);
@@ -34,7 +35,8 @@ LoadedModel::~LoadedModel() {
   sylvite_model_close(model_);
 }
 
-ModelContext::ModelContext(const LoadedModel &model, int threads, bool profile) : model_(model.handle()) {
+ModelContext::ModelContext(const LoadedModel &model, int threads, bool profile)
+    : model_(model.handle()) {
   const sylvite_context_options options = {threads, profile ? 1 : 0};
   char message[1024] = "";
   const sylvite_result result =
@@ -71,7 +73,8 @@ std::vector<sylvite_tensor> tensor_views(const std::vector<Tensor> &tensors) {
   std::vector<sylvite_tensor> views;
   for (const Tensor &tensor : tensors) {
     if (tensor.rank() > 8) {
-      throw_model_error("a tensor has ", tensor.rank(), " dimensions; a model's inputs have 8 at most");
+      throw_model_error("a tensor has ", tensor.rank(),
+                        " dimensions; a model's inputs have 8 at most");
     }
     sylvite_tensor view{};
     // sylvite_run does not write to inputs.

@@ -1,5 +1,6 @@
-// The `sylvite` command: parses the command line, runs one subcommand, and turns what went wrong into one
-// clear line and an exit code: 1 the model or a file is bad, 2 the command line is, 70 Sylvite is.
+// The `sylvite` command: parses the command line, runs one subcommand, and turns what went wrong
+// into one clear line and an exit code: 1 the model or a file is bad, 2 the command line is, 70
+// Sylvite is.
 #include <CLI/CLI.hpp>
 #include <exception>
 #include <iostream>
@@ -46,7 +47,8 @@ constexpr const char *kExamples = R"(Examples:
 Exit status: 0 done, 1 the model or a file is bad, 2 wrong usage, 70 a bug in sylvite.)";
 
 int run(int argc, char **argv) {
-  CLI::App app("Sylvite compiles transformer models from ONNX to standalone native programs.", "sylvite");
+  CLI::App app("Sylvite compiles transformer models from ONNX to standalone native programs.",
+               "sylvite");
   app.set_version_flag("--version", compiler_version());
   app.require_subcommand(1);
   app.footer(kExamples);

@@ -1,4 +1,5 @@
-// `sylvite passes`: IR text, named passes, IR text; for looking at one pass, and for writing its tests.
+// `sylvite passes`: IR text, named passes, IR text; for looking at one pass, and for writing its
+// tests.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>

@@ -1,8 +1,8 @@
-// The self-test's inputs must be ones that the model takes: an id beyond the vocabulary is refused, a mask of
-// 17s means nothing. What is known of an input stands in the plan already: each check of indices names the
-// buffer that it reads and its bound. An input that reaches a check only through arithmetic is not known by
-// it; the evaluator then decides: where it refuses the inputs (an index out of range, a size that a Reshape
-// does not take), the next sizes are tried.
+// The self-test's inputs must be ones that the model takes: an id beyond the vocabulary is refused,
+// a mask of 17s means nothing. What is known of an input stands in the plan already: each check of
+// indices names the buffer that it reads and its bound. An input that reaches a check only through
+// arithmetic is not known by it; the evaluator then decides: where it refuses the inputs (an index
+// out of range, a size that a Reshape does not take), the next sizes are tried.
 #include "compiler/driver/self_test.h"
 
 #include <algorithm>
@@ -23,7 +23,9 @@ class Random {
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
     return z ^ (z >> 31);
   }
-  int64_t below(int64_t bound) { return static_cast<int64_t>(next() % static_cast<uint64_t>(bound)); }
+  int64_t below(int64_t bound) {
+    return static_cast<int64_t>(next() % static_cast<uint64_t>(bound));
+  }
   // (-1, 1) in steps that every float type but bfloat16 holds exactly.
   double signed_unit() { return (static_cast<double>(below(2047)) - 1023.0) / 1024.0; }
 

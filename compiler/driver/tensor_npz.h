@@ -16,8 +16,8 @@ struct NamedTensor {
 };
 std::vector<NamedTensor> read_tensors(const std::filesystem::path &file);
 
-// One tensor for each of `wanted`, in that order. Throws ModelError that names the file, the array that is
-// missing, unknown or of another type, and the names that there are.
+// One tensor for each of `wanted`, in that order. Throws ModelError that names the file, the array
+// that is missing, unknown or of another type, and the names that there are.
 std::vector<Tensor> match_tensors(const std::vector<PlanTensor> &wanted,
                                   const std::vector<NamedTensor> &found, const std::string &file);
 

@@ -1,5 +1,5 @@
-// `sylvite verify`: runs a model in this process and compares its outputs with given ones, or with the
-// reference evaluator's.
+// `sylvite verify`: runs a model in this process and compares its outputs with given ones, or with
+// the reference evaluator's.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
@@ -38,11 +38,12 @@ An element is right when |got - expected| <= atol + rtol * |expected|; whole num
 Exit status: 0 all are right, 1 some are not.)";
 
 // One line an output. Returns whether it is right.
-bool report(const std::string &name, const Tensor &got, const Tensor &expected, const VerifyFlags &flags) {
+bool report(const std::string &name, const Tensor &got, const Tensor &expected,
+            const VerifyFlags &flags) {
   const Comparison found = compare_tensors(got, expected, flags.rtol, flags.atol);
   if (!found.same_type) {
-    std::printf("%s: WRONG: %s, expected %s\n", name.c_str(),
-                describe_type(got).c_str(), describe_type(expected).c_str());
+    std::printf("%s: WRONG: %s, expected %s\n", name.c_str(), describe_type(got).c_str(),
+                describe_type(expected).c_str());
     return false;
   }
   std::printf("%s: %s: %s, largest difference %.3g", name.c_str(), found.ok() ? "right" : "WRONG",

@@ -1,4 +1,5 @@
-// The one place of the driver that knows the version; compiled again after each change of the sources.
+// The one place of the driver that knows the version; compiled again after each change of the
+// sources.
 #include "compiler/driver/version.h"
 
 #include "generated/notice.h"

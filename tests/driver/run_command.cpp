@@ -48,9 +48,11 @@ constexpr int kCannotStart = 125;
 }
 
 // Feeds and drains the pipes until all are closed.
-void pump(int in, const std::string &input, int out, std::string &out_text, int err, std::string &err_text) {
+void pump(int in, const std::string &input, int out, std::string &out_text, int err,
+          std::string &err_text) {
   size_t written = 0;
-  std::array<pollfd, 3> polls = {pollfd{in, POLLOUT, 0}, pollfd{out, POLLIN, 0}, pollfd{err, POLLIN, 0}};
+  std::array<pollfd, 3> polls = {pollfd{in, POLLOUT, 0}, pollfd{out, POLLIN, 0},
+                                 pollfd{err, POLLIN, 0}};
   const auto drop = [](pollfd &entry) {
     close(entry.fd);
     entry.fd = -1;

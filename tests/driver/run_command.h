@@ -11,17 +11,18 @@ namespace sylvite::testing {
 struct CommandOptions {
   std::map<std::string, std::string> environment;  // in addition to ours
   std::string folder;                              // to run in
-  std::string root;                                // chroot into it first; `words` are paths in there
-  std::string input;                               // on standard input
+  std::string root;   // chroot into it first; `words` are paths in there
+  std::string input;  // on standard input
 };
 struct CommandResult {
-  int status = -1;   // exit code; 128 + the signal's number for a death
+  int status = -1;  // exit code; 128 + the signal's number for a death
   std::string out, err;
   double seconds = 0;
-  int64_t peak_bytes = 0;  // of memory
-  bool could_start = true; // false: no right to chroot here
+  int64_t peak_bytes = 0;   // of memory
+  bool could_start = true;  // false: no right to chroot here
 };
-CommandResult run_command(const std::vector<std::string> &words, const CommandOptions &options = {});
+CommandResult run_command(const std::vector<std::string> &words,
+                          const CommandOptions &options = {});
 
 // build/bin/sylvite.
 std::string sylvite_binary();

@@ -1,4 +1,5 @@
-// ViT-B/16 and BERT-base with seeded weights, from the folder that tools/export wrote: SYLVITE_BIG=DIR.
+// ViT-B/16 and BERT-base with seeded weights, from the folder that tools/export wrote:
+// SYLVITE_BIG=DIR.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -22,7 +23,8 @@ TEST_P(BigModel, IsRight) {
   if (folder == nullptr || !fs::exists(path / "model.onnx")) {
     GTEST_SKIP() << "SYLVITE_BIG is not set or does not hold it";
   }
-  const std::unique_ptr<CompiledVariant> variant = compile_variant(path / "model.onnx", Fusion::All);
+  const std::unique_ptr<CompiledVariant> variant =
+      compile_variant(path / "model.onnx", Fusion::All);
   const Plan &plan = variant->model.plan;
   for (const std::string isa : {"x86-64-v3", ""}) {
     const std::unique_ptr<LoadedModel> loaded = load(*variant, isa);
@@ -30,7 +32,8 @@ TEST_P(BigModel, IsRight) {
     for (const std::string which : {"A", "B"}) {
       const std::string in = (path / ("inputs-" + which + ".npz")).string();
       const std::string out = (path / ("expected-" + which + ".npz")).string();
-      const std::vector<Tensor> found = context.run(match_tensors(plan.inputs, read_tensors(in), in));
+      const std::vector<Tensor> found =
+          context.run(match_tensors(plan.inputs, read_tensors(in), in));
       const std::vector<Tensor> expected = match_tensors(plan.outputs, read_tensors(out), out);
       for (size_t i = 0; i < found.size(); ++i) {
         // max(1, x) >= (1 + x) / 2: this asks for no less.

@@ -1,8 +1,9 @@
-// Every other model, of tests/models and of the corpus: it is refused in clear words, or it is right. Nothing
-// crashes, and nothing is quietly wrong.
+// Every other model, of tests/models and of the corpus: it is refused in clear words, or it is
+// right. Nothing crashes, and nothing is quietly wrong.
 //
-// All of them go through importer, passes and plan; the evaluator runs the graph of kernels that came out,
-// which is cheap and shows a pass that changed the meaning. Machine code is made for the spine models.
+// All of them go through importer, passes and plan; the evaluator runs the graph of kernels that
+// came out, which is cheap and shows a pass that changed the meaning. Machine code is made for the
+// spine models.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -28,14 +29,14 @@ std::string first_line(const std::string &text) {
   return text.substr(0, text.find('\n'));
 }
 
-void expect_right(const std::vector<Tensor> &found, const std::vector<Tensor> &expected, const Plan &plan,
-                  const ModelFolder &folder, const std::string &what) {
+void expect_right(const std::vector<Tensor> &found, const std::vector<Tensor> &expected,
+                  const Plan &plan, const ModelFolder &folder, const std::string &what) {
   ASSERT_EQ(found.size(), expected.size());
   for (size_t i = 0; i < found.size(); ++i) {
     const Comparison comparison = compare_tensors(found[i], expected[i], folder.rtol, folder.atol);
-    EXPECT_TRUE(comparison.ok()) << what << ", " << plan.outputs[i].name << ": " << describe_type(found[i])
-                                 << ", expected " << describe_type(expected[i]) << ", off by "
-                                 << comparison.largest;
+    EXPECT_TRUE(comparison.ok()) << what << ", " << plan.outputs[i].name << ": "
+                                 << describe_type(found[i]) << ", expected "
+                                 << describe_type(expected[i]) << ", off by " << comparison.largest;
   }
 }
 
@@ -108,7 +109,8 @@ void try_folder(const fs::path &path) {
   for (const GraphFile &graph : folder.graphs) {
     SCOPED_TRACE(graph.file.string());
     const std::string text = try_graph(folder, graph);
-    std::printf("%-40s %s\n", (folder.name + "/" + graph.file.filename().string()).c_str(), text.c_str());
+    std::printf("%-40s %s\n", (folder.name + "/" + graph.file.filename().string()).c_str(),
+                text.c_str());
   }
 }
 
@@ -122,8 +124,8 @@ std::vector<std::string> without_working(std::vector<std::string> names) {
   return names;
 }
 
-// corpus.txt: what the corpus is known to hold, so that its tests have names, and are counted as skipped,
-// where it is not there; and whatever else SYLVITE_CORPUS holds.
+// corpus.txt: what the corpus is known to hold, so that its tests have names, and are counted as
+// skipped, where it is not there; and whatever else SYLVITE_CORPUS holds.
 std::vector<std::string> corpus_names() {
   std::set<std::string> names;
   std::ifstream stream(bundled_models() / "corpus.txt");
@@ -142,7 +144,8 @@ std::vector<std::string> corpus_names() {
 
 std::string test_name(const ::testing::TestParamInfo<std::string> &info) {
   std::string name = info.param;
-  std::replace_if(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
+  std::replace_if(
+      name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
   return name;
 }
 
@@ -162,7 +165,8 @@ TEST_P(Corpus, IsRefusedOrRight) {
   try_folder(folders.at(GetParam()));
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, OtherModel, ::testing::ValuesIn(without_working(bundled_names())), test_name);
+INSTANTIATE_TEST_SUITE_P(Models, OtherModel, ::testing::ValuesIn(without_working(bundled_names())),
+                         test_name);
 INSTANTIATE_TEST_SUITE_P(Models, Corpus, ::testing::ValuesIn(corpus_names()), test_name);
 
 }  // namespace

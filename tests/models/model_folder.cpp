@@ -39,7 +39,8 @@ ModelFolder read_model_folder(const fs::path &folder) {
     GraphFile graph;
     graph.file = folder / file;
     for (const auto &[name, pair] : cases.items()) {
-      graph.cases[name] = {folder / pair[0].get<std::string>(), folder / pair[1].get<std::string>()};
+      graph.cases[name] = {folder / pair[0].get<std::string>(),
+                           folder / pair[1].get<std::string>()};
     }
     const nlohmann::json expect = part_for(meta["expect"], file);
     const nlohmann::json dynamic = part_for(meta["dynamic"], file);

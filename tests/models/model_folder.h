@@ -15,8 +15,8 @@ struct GraphFile {
   std::filesystem::path file;
   // "A" -> inputs, expected.
   std::map<std::string, std::pair<std::filesystem::path, std::filesystem::path>> cases;
-  std::map<std::string, int> expect;                                // "attention" -> 4
-  std::map<std::string, std::map<int, std::string>> dynamic;        // input, axis -> "batch"
+  std::map<std::string, int> expect;                          // "attention" -> 4
+  std::map<std::string, std::map<int, std::string>> dynamic;  // input, axis -> "batch"
 };
 
 struct ModelFolder {
@@ -26,14 +26,14 @@ struct ModelFolder {
 };
 ModelFolder read_model_folder(const std::filesystem::path &folder);
 
-std::filesystem::path bundled_models();             // tests/models
-std::vector<std::string> working_models();          // working.txt
-std::vector<std::string> bundled_names();           // every folder of tests/models
+std::filesystem::path bundled_models();     // tests/models
+std::vector<std::string> working_models();  // working.txt
+std::vector<std::string> bundled_names();   // every folder of tests/models
 // Folders of $SYLVITE_CORPUS and of its corpus/ by name; empty where the variable is not set.
 std::map<std::string, std::filesystem::path> corpus_folders();
 
-// Sizes by the names that meta.json gives ("batch" -> 7) as sizes of the plan's symbols. A size that the
-// exporter froze stays as it is.
+// Sizes by the names that meta.json gives ("batch" -> 7) as sizes of the plan's symbols. A size
+// that the exporter froze stays as it is.
 std::map<std::string, int64_t> plan_sizes(const Plan &plan, const GraphFile &graph,
                                           const std::map<std::string, int64_t> &sizes);
 

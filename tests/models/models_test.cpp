@@ -1,7 +1,7 @@
 // Every model of working.txt in every respect that a release promises.
 //
-// Each respect is a test of its own, so that one that breaks is seen by its name; the kernel cache in the
-// build folder makes the second compilation of a model cheap.
+// Each respect is a test of its own, so that one that breaks is seen by its name; the kernel cache
+// in the build folder makes the second compilation of a model cheap.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -48,9 +48,9 @@ void expect_close(const std::vector<Tensor> &got, const std::vector<Tensor> &exp
   ASSERT_EQ(got.size(), expected.size());
   for (size_t i = 0; i < got.size(); ++i) {
     const Comparison found = compare_tensors(got[i], expected[i], rtol, atol);
-    EXPECT_TRUE(found.ok()) << plan.outputs[i].name << ": " << describe_type(got[i]) << ", expected "
-                            << describe_type(expected[i]) << "; " << found.wrong << " of "
-                            << found.count << " are off, the worst at "
+    EXPECT_TRUE(found.ok()) << plan.outputs[i].name << ": " << describe_type(got[i])
+                            << ", expected " << describe_type(expected[i]) << "; " << found.wrong
+                            << " of " << found.count << " are off, the worst at "
                             << coordinates(expected[i].shape(), found.worst) << ": "
                             << found.worst_got << ", expected " << found.worst_expected;
   }
@@ -72,8 +72,9 @@ Tensor cut(const Tensor &tensor, size_t axis, int64_t begin, int64_t end) {
   Tensor part(tensor.dtype(), shape);
   const int64_t inner = std::accumulate(shape.begin() + static_cast<std::ptrdiff_t>(axis) + 1,
                                         shape.end(), size_of(tensor.dtype()), std::multiplies<>());
-  const int64_t outer = std::accumulate(shape.begin(), shape.begin() + static_cast<std::ptrdiff_t>(axis),
-                                        int64_t{1}, std::multiplies<>());
+  const int64_t outer =
+      std::accumulate(shape.begin(), shape.begin() + static_cast<std::ptrdiff_t>(axis), int64_t{1},
+                      std::multiplies<>());
   for (int64_t i = 0; i < outer; ++i) {
     std::memcpy(part.mutable_bytes() + i * (end - begin) * inner,
                 tensor.bytes().data() + (i * size + begin) * inner,
@@ -93,14 +94,17 @@ std::optional<size_t> axis_of(const TensorType &type, const std::set<std::string
   return std::nullopt;
 }
 
-// The symbols that the dynamic axes called `name` have in the plan: exporters may give one size several.
-std::set<std::string> symbols_called(const Plan &plan, const GraphFile &graph, const std::string &name) {
+// The symbols that the dynamic axes called `name` have in the plan: exporters may give one size
+// several.
+std::set<std::string> symbols_called(const Plan &plan, const GraphFile &graph,
+                                     const std::string &name) {
   std::set<std::string> found;
   for (const PlanTensor &input : plan.inputs) {
     const auto axes = graph.dynamic.find(input.name);
     for (const auto &[axis, called] :
          axes == graph.dynamic.end() ? std::map<int, std::string>() : axes->second) {
-      const std::optional<std::string> symbol = input.type.shape[static_cast<size_t>(axis)].as_symbol();
+      const std::optional<std::string> symbol =
+          input.type.shape[static_cast<size_t>(axis)].as_symbol();
       if (called == name && symbol) {
         found.insert(*symbol);
       }
@@ -123,11 +127,13 @@ class Model : public ::testing::TestWithParam<std::string> {
     folder_ = read_model_folder(corpus.at(GetParam()));
   }
 
-  std::vector<Tensor> inputs_of(const Plan &plan, const GraphFile &graph, const std::string &which) const {
+  std::vector<Tensor> inputs_of(const Plan &plan, const GraphFile &graph,
+                                const std::string &which) const {
     const fs::path &file = graph.cases.at(which).first;
     return match_tensors(plan.inputs, read_tensors(file), file.string());
   }
-  std::vector<Tensor> expected_of(const Plan &plan, const GraphFile &graph, const std::string &which) const {
+  std::vector<Tensor> expected_of(const Plan &plan, const GraphFile &graph,
+                                  const std::string &which) const {
     const fs::path &file = graph.cases.at(which).second;
     return match_tensors(plan.outputs, read_tensors(file), file.string());
   }
@@ -135,7 +141,8 @@ class Model : public ::testing::TestWithParam<std::string> {
   ModelFolder folder_;
 };
 
-// ---- Right answers --------------------------------------------------------------------------------------
+// ---- Right answers
+// --------------------------------------------------------------------------------------
 
 class Answers : public Model {
  protected:
@@ -151,8 +158,8 @@ class Answers : public Model {
           ModelContext context(*loaded, threads);
           for (const auto &[which, files] : graph.cases) {
             SCOPED_TRACE("case " + which);
-            expect_close(context.run(inputs_of(plan, graph, which)), expected_of(plan, graph, which),
-                         plan, folder_.rtol, folder_.atol);
+            expect_close(context.run(inputs_of(plan, graph, which)),
+                         expected_of(plan, graph, which), plan, folder_.rtol, folder_.atol);
           }
         }
       }
@@ -168,8 +175,9 @@ TEST_P(Answers, WithoutFusions) {
   check(Fusion::None);
 }
 
-// Sizes that no exporter or npz file knows, against the reference evaluator on the graph as imported. What
-// the evaluator refuses (a length beyond the position table), the program must refuse too.
+// Sizes that no exporter or npz file knows, against the reference evaluator on the graph as
+// imported. What the evaluator refuses (a length beyond the position table), the program must
+// refuse too.
 TEST_P(Answers, AtOtherSizes) {
   for (const GraphFile &graph : folder_.graphs) {
     const std::unique_ptr<CompiledVariant> variant = compile_variant(graph.file, Fusion::All);
@@ -204,7 +212,8 @@ TEST_P(Answers, AtOtherSizes) {
   }
 }
 
-// ---- Fusions --------------------------------------------------------------------------------------------
+// ---- Fusions
+// --------------------------------------------------------------------------------------------
 
 TEST_P(Model, IsFusedAsOftenAsItCanBe) {
   for (const GraphFile &graph : folder_.graphs) {
@@ -225,14 +234,15 @@ TEST_P(Model, IsFusedAsOftenAsItCanBe) {
   }
 }
 
-// ---- The same bits --------------------------------------------------------------------------------------
+// ---- The same bits
+// --------------------------------------------------------------------------------------
 
 class Bits : public Model {
  protected:
   // Calls `check` with each graph compiled, its inputs at a batch of 7, and the outputs for them.
-  void for_each_graph(
-      const std::function<void(const GraphFile &, const CompiledVariant &, const std::vector<Tensor> &inputs,
-                               const std::vector<Tensor> &outputs)> &check) {
+  void for_each_graph(const std::function<void(const GraphFile &, const CompiledVariant &,
+                                               const std::vector<Tensor> &inputs,
+                                               const std::vector<Tensor> &outputs)> &check) {
     for (const GraphFile &graph : folder_.graphs) {
       SCOPED_TRACE(graph.file.filename());
       const std::unique_ptr<CompiledVariant> variant = compile_variant(graph.file, Fusion::All);
@@ -252,8 +262,8 @@ class Bits : public Model {
 };
 
 TEST_P(Bits, DoNotDependOnThreads) {
-  for_each_graph([](const GraphFile &, const CompiledVariant &variant, const std::vector<Tensor> &inputs,
-                    const std::vector<Tensor> &outputs) {
+  for_each_graph([](const GraphFile &, const CompiledVariant &variant,
+                    const std::vector<Tensor> &inputs, const std::vector<Tensor> &outputs) {
     const std::unique_ptr<LoadedModel> loaded = load(variant, "x86-64-v3");
     for (const int threads : {2, 3}) {
       ModelContext context(*loaded, threads);
@@ -266,8 +276,8 @@ TEST_P(Bits, DoNotDependOnTheIsa) {
   if (!host_has_v4()) {
     GTEST_SKIP() << "this machine has no AVX-512";
   }
-  for_each_graph([](const GraphFile &, const CompiledVariant &variant, const std::vector<Tensor> &inputs,
-                    const std::vector<Tensor> &outputs) {
+  for_each_graph([](const GraphFile &, const CompiledVariant &variant,
+                    const std::vector<Tensor> &inputs, const std::vector<Tensor> &outputs) {
     const std::unique_ptr<LoadedModel> loaded = load(variant, "x86-64-v4");
     ASSERT_EQ(loaded->isa(), "x86-64-v4");
     ModelContext context(*loaded, 2);
@@ -285,7 +295,8 @@ TEST_P(Bits, DoNotDependOnTheRestOfTheBatch) {
     for (const std::string isa : {"x86-64-v3", ""}) {
       const std::unique_ptr<LoadedModel> loaded = load(variant, isa);
       ModelContext context(*loaded, 2);
-      for (const auto &[begin, end] : std::vector<std::pair<int64_t, int64_t>>{{0, 1}, {3, 4}, {5, 7}}) {
+      for (const auto &[begin, end] :
+           std::vector<std::pair<int64_t, int64_t>>{{0, 1}, {3, 4}, {5, 7}}) {
         SCOPED_TRACE(loaded->isa() + ", rows from " + std::to_string(begin));
         std::vector<Tensor> part = inputs;
         for (size_t i = 0; i < part.size(); ++i) {
@@ -297,7 +308,8 @@ TEST_P(Bits, DoNotDependOnTheRestOfTheBatch) {
         int compared = 0;
         for (size_t i = 0; i < found.size(); ++i) {
           if (const std::optional<size_t> axis = axis_of(plan.outputs[i].type, batch)) {
-            EXPECT_TRUE(same_bits(found[i], cut(outputs[i], *axis, begin, end))) << plan.outputs[i].name;
+            EXPECT_TRUE(same_bits(found[i], cut(outputs[i], *axis, begin, end)))
+                << plan.outputs[i].name;
             ++compared;
           }
         }
@@ -350,7 +362,8 @@ TEST_P(Bits, DoNotDependOnPadding) {
   });
 }
 
-// ---- Memory and threads ---------------------------------------------------------------------------------
+// ---- Memory and threads
+// ---------------------------------------------------------------------------------
 
 TEST_P(Model, AllocatesNothingAfterTheFirstRun) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -391,7 +404,8 @@ TEST_P(Model, TakesTheArenaThatIsReported) {
         sizes[binding.symbol] = (size - evaluate(binding.offset, sizes)) / binding.coefficient;
       }
       const nlohmann::json report = nlohmann::json::parse(inspect_json(variant->model, sizes));
-      EXPECT_EQ(report["arena_bytes"]["at"][0]["bytes"], sylvite_context_arena_bytes(context.handle()))
+      EXPECT_EQ(report["arena_bytes"]["at"][0]["bytes"],
+                sylvite_context_arena_bytes(context.handle()))
           << "case " << which;
     }
   }
@@ -446,7 +460,8 @@ TEST_P(Model, RunsInTwoThreadsAtOnce) {
 
 std::string test_name(const ::testing::TestParamInfo<std::string> &info) {
   std::string name = info.param;
-  std::replace_if(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
+  std::replace_if(
+      name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
   return name;
 }
 

@@ -18,7 +18,8 @@ using ::testing::HasSubstr;
 
 std::string test_name(const ::testing::TestParamInfo<std::string> &info) {
   std::string name = info.param;
-  std::replace_if(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
+  std::replace_if(
+      name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
   return name;
 }
 
@@ -54,7 +55,8 @@ class Program : public ::testing::TestWithParam<std::string> {
   ModelFolder folder_;
 };
 
-void expect_right(const std::vector<NamedTensor> &found, const fs::path &expected, double rtol, double atol) {
+void expect_right(const std::vector<NamedTensor> &found, const fs::path &expected, double rtol,
+                  double atol) {
   const std::vector<NamedTensor> wanted = read_tensors(expected);
   ASSERT_EQ(found.size(), wanted.size());
   for (const NamedTensor &output : wanted) {
@@ -96,8 +98,8 @@ TEST_P(Program, AnswersOnEveryLevelAndThreadCount) {
   }
 }
 
-// The program needs nothing but the kernel: in a root that holds it and its input alone, without /proc,
-// /lib or a shell.
+// The program needs nothing but the kernel: in a root that holds it and its input alone, without
+// /proc, /lib or a shell.
 TEST_P(Program, RunsInAnEmptyRoot) {
   const GraphFile &graph = folder_.graphs.front();
   const std::string root = temporary_.path("root");
@@ -117,8 +119,8 @@ TEST_P(Program, RunsInAnEmptyRoot) {
   EXPECT_EQ(run_command({"/program", "--selftest"}, options).status, 0);
 }
 
-// The same model, options and version: the same bytes, from another folder, with one job or two, with a
-// cache or without.
+// The same model, options and version: the same bytes, from another folder, with one job or two,
+// with a cache or without.
 TEST_P(Program, HasTheSameBytesTwice) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   GTEST_SKIP() << "tested without sanitizers";
@@ -150,10 +152,11 @@ TEST_P(Program, RefusesWrongInputs) {
   };
   const std::string out = temporary_.path("out.npz");
   const std::string outputs = graph.cases.begin()->second.second.string();
-  expect_refused({"--inputs", outputs, "--outputs", out}, 1);          // other names
+  expect_refused({"--inputs", outputs, "--outputs", out}, 1);  // other names
   expect_refused({"--inputs", "/no/such.npz", "--outputs", out}, 1);
-  expect_refused({"--inputs", program, "--outputs", out}, 1);          // no npz
-  expect_refused({"--inputs", graph.cases.begin()->second.first.string(), "--outputs", "/no/such/out.npz"}, 1);
+  expect_refused({"--inputs", program, "--outputs", out}, 1);  // no npz
+  expect_refused(
+      {"--inputs", graph.cases.begin()->second.first.string(), "--outputs", "/no/such/out.npz"}, 1);
   expect_refused({"--frobnicate"}, 2);
 }
 
