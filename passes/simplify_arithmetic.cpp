@@ -16,22 +16,6 @@
 namespace sylvite {
 namespace {
 
-bool is_commutative(Op op) {
-  switch (op) {
-    case Op::Add:
-    case Op::Mul:
-    case Op::Min:
-    case Op::Max:
-    case Op::And:
-    case Op::Or:
-    case Op::Xor:
-    case Op::Equal:
-      return true;
-    default:
-      return false;
-  }
-}
-
 // A number that float holds with full precision: what a product of constants must stay.
 bool is_ordinary(double number, DType dtype) {
   const double magnitude = std::abs(number);

@@ -33,22 +33,6 @@ Pattern make(Data data) {
   return pattern;
 }
 
-bool is_commutative(Op op) {
-  switch (op) {
-    case Op::Add:
-    case Op::Mul:
-    case Op::Min:
-    case Op::Max:
-    case Op::And:
-    case Op::Or:
-    case Op::Xor:
-    case Op::Equal:
-      return true;
-    default:
-      return false;
-  }
-}
-
 struct Goal {
   Value *value;
   const Data *pattern;
@@ -180,6 +164,22 @@ class Matcher {
 };
 
 }  // namespace
+
+bool is_commutative(Op op) {
+  switch (op) {
+    case Op::Add:
+    case Op::Mul:
+    case Op::Min:
+    case Op::Max:
+    case Op::And:
+    case Op::Or:
+    case Op::Xor:
+    case Op::Equal:
+      return true;
+    default:
+      return false;
+  }
+}
 
 Pattern Pattern::one_use() const {
   Data changed = *data;

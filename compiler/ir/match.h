@@ -39,6 +39,9 @@ Pattern op_of(Op kind, std::vector<Pattern> operands);
 
 bool match(Value *value, const Pattern &pattern);
 
+// The two-operand ops whose operands may be swapped: those for which match tries both orders.
+bool is_commutative(Op op);
+
 // The one number that a constant holds everywhere (any shape), or nothing.
 std::optional<double> scalar_constant(const Value *value);
 
