@@ -1,10 +1,15 @@
 // Convolution and pooling over the axes behind batch and channels.
+//
+// Sizes and attributes are bounded before anything is computed from them: products and sums of a
+// few stay far from 2^63.
 #include <numeric>
 
 #include "compiler/import/onnx_node.h"
 
 namespace sylvite {
 namespace {
+
+constexpr int64_t kLargest = int64_t{1} << 30;  // the shape rules' limit
 
 struct Window {
   std::vector<int64_t> kernel, strides, dilations, pads;
@@ -29,25 +34,33 @@ std::vector<int64_t> one_an_axis(const OnnxNode &node, const char *name, int64_t
     node.fail(name, " has ", values.size(), " entries, expected ", count);
   }
   for (const int64_t value : values) {
-    if (value < least || value > INT32_MAX) {
-      node.fail(name, " has the entry ", value, ", expected at least ", least);
+    if (value < least || value > kLargest) {
+      node.fail(name, " has the entry ", value, ", expected ", least, " to ", kLargest);
     }
   }
   return values;
+}
+
+// A spatial size that must be known for `what`.
+int64_t static_size(const OnnxNode &node, size_t axis, const char *what) {
+  const Dim &size = node.input(0)->type.shape[axis];
+  if (!size.is_constant()) {
+    node.fail(what, " needs static sizes, got ", size.str());
+  }
+  if (*size.constant() > INT32_MAX) {
+    node.fail(what, " needs sizes of at most ", INT32_MAX, ", got ", size.str());
+  }
+  return *size.constant();
 }
 
 // auto_pad = SAME_*: as many outputs as ceil(size / stride).
 void pad_to_same_size(const OnnxNode &node, Window &window, bool upper) {
   const size_t rank = window.kernel.size();
   for (size_t i = 0; i < rank; ++i) {
-    const Dim &size = node.input(0)->type.shape[i + 2];
     const int64_t extent = (window.kernel[i] - 1) * window.dilations[i] + 1;
     int64_t total = std::max<int64_t>(0, extent - 1);
     if (window.strides[i] != 1) {
-      if (!size.is_constant()) {
-        node.fail("auto_pad with strides needs static sizes, got ", size.str());
-      }
-      const int64_t length = *size.constant();
+      const int64_t length = static_size(node, i + 2, "auto_pad with strides");
       const int64_t outputs = (length + window.strides[i] - 1) / window.strides[i];
       total = std::max<int64_t>(0, (outputs - 1) * window.strides[i] + extent - length);
     }
@@ -84,8 +97,12 @@ void convolution(OnnxNode &node) {
   std::vector<int64_t> kernel;
   for (int64_t i = 0; i < rank; ++i) {
     const Dim &size = weights->type.shape[static_cast<size_t>(i) + 2];
-    if (!size.is_constant() || *size.constant() > INT32_MAX) {
+    if (!size.is_constant()) {
       node.fail("has weights of unknown size ", to_string(weights->type.shape));
+    }
+    if (*size.constant() < 1 || *size.constant() > kLargest) {
+      node.fail("has weights of the shape ", to_string(weights->type.shape),
+                ", expected windows of 1 to ", kLargest);
     }
     kernel.push_back(*size.constant());
   }
@@ -120,16 +137,12 @@ void convolution(OnnxNode &node) {
 void apply_ceil_mode(const OnnxNode &node, Window &window) {
   const size_t rank = window.kernel.size();
   for (size_t i = 0; i < rank; ++i) {
-    const Dim &size = node.input(0)->type.shape[i + 2];
     const int64_t stride = window.strides[i];
     if (stride == 1) {
       continue;
     }
-    if (!size.is_constant()) {
-      node.fail("ceil_mode needs static sizes, got ", size.str());
-    }
     const int64_t extent = (window.kernel[i] - 1) * window.dilations[i] + 1;
-    const int64_t before = *size.constant() + window.pads[i];
+    const int64_t before = static_size(node, i + 2, "ceil_mode") + window.pads[i];
     const int64_t length = before + window.pads[i + rank];
     const int64_t last = (length - extent + stride - 1) / stride * stride;  // where it would start
     if (length < extent || last >= before || last + extent <= length) {

@@ -8,6 +8,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include <set>
+
 #include "compiler/import/importer.h"
 #include "compiler/import/model_file.h"
 #include "compiler/import/wire.h"
@@ -41,6 +43,31 @@ uint64_t hash_of(const MappedFile &file, const ExternalData &external) {
   return XXH3_64bits_digest(&state);
 }
 
+void collect_external(const onnx::TensorProto &tensor, std::set<std::string> &locations) {
+  for (const auto &entry : tensor.external_data()) {
+    if (entry.key() == "location") {
+      locations.insert(entry.value());
+    }
+  }
+}
+
+// The external data of a graph, whether it is read or not.
+void collect_external(const onnx::GraphProto &graph, std::set<std::string> &locations) {
+  for (const onnx::TensorProto &tensor : graph.initializer()) {
+    collect_external(tensor, locations);
+  }
+  for (const onnx::NodeProto &node : graph.node()) {
+    for (const onnx::AttributeProto &attribute : node.attribute()) {
+      if (attribute.has_t()) {
+        collect_external(attribute.t(), locations);
+      }
+      if (attribute.has_g()) {
+        collect_external(attribute.g(), locations);
+      }
+    }
+  }
+}
+
 ImportedModel import_file(const std::filesystem::path &path, const ImportOptions &options) {
   const auto file = std::make_shared<const MappedFile>(path);
   const ModelSkeleton skeleton = read_skeleton(file->bytes());
@@ -51,6 +78,12 @@ ImportedModel import_file(const std::filesystem::path &path, const ImportOptions
   Importer importer(model, {&skeleton.data, file, &external}, options);
   imported.graph = importer.run();
   imported.hash = hash_of(*file, external);
+  std::set<std::string> locations;
+  collect_external(model.graph(), locations);
+  imported.files.push_back(path);
+  for (const std::string &location : locations) {
+    imported.files.push_back(path.parent_path() / location);
+  }
   imported.producer =
       printable(model.producer_name() + (model.producer_version().empty() ? "" : " ") +
                 model.producer_version());

@@ -21,6 +21,8 @@ namespace sylvite {
 struct ImportedModel {
   std::unique_ptr<Graph> graph;
   uint64_t hash = 0;  // of the model file's bytes and of its external data
+  // The model's file and the files of external data that it names.
+  std::vector<std::filesystem::path> files;
   int64_t opset = 0;
   std::string producer;
 };

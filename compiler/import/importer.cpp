@@ -150,7 +150,11 @@ template <typename Imports>
 std::map<std::string, int64_t> opsets_of(const Imports &imports) {
   std::map<std::string, int64_t> opsets;
   for (const auto &import : imports) {
-    opsets[is_standard_domain(import.domain()) ? "" : import.domain()] = import.version();
+    const bool standard = is_standard_domain(import.domain());
+    if (!opsets.insert_or_assign(standard ? "" : import.domain(), import.version()).second &&
+        standard) {
+      throw_model_error("imports the ONNX operators twice (opset_import)");
+    }
   }
   return opsets;
 }
@@ -164,6 +168,24 @@ const std::string &required_name(const std::string &name, const char *what) {
                       "' has a name that is too long or cannot be printed");
   }
   return name;
+}
+
+// Kernels count elements in 32 bits: a tensor that has more, whatever the sizes of the inputs,
+// could never be computed. `what` begins the message.
+void check_count(const std::string &what, const Shape &shape, const SymbolTable &symbols) {
+  int64_t least = 1;
+  bool too_many = false;
+  for (const Dim &size : shape) {
+    const int64_t lower = std::max<int64_t>(0, symbols.lower_bound(size).value_or(0));
+    if (lower == 0) {
+      return;  // it may be empty
+    }
+    too_many = too_many || __builtin_mul_overflow(least, lower, &least) || least > INT32_MAX;
+  }
+  if (too_many) {
+    throw_model_error(what, " the shape ", to_string(shape), ", 2^31 elements or more; at most ",
+                      INT32_MAX, " are supported");
+  }
 }
 
 // The opset itself, older ones from new to old, newer ones from old to new.
@@ -204,6 +226,11 @@ Importer::Importer(const onnx::ModelProto &model, TensorSource tensors,
       graph_(std::make_unique<Graph>()) {}
 
 std::unique_ptr<Graph> Importer::run() {
+  if (model_.ir_version() > onnx::Version::IR_VERSION) {
+    throw_model_error("has IR version ", model_.ir_version(), ", but ",
+                      int{onnx::Version::IR_VERSION},
+                      " is the newest that is known; export the model again with an older one");
+  }
   opsets_ = opsets_of(model_.opset_import());
   check_opset(opsets_);
   for (const onnx::FunctionProto &function : model_.functions()) {
@@ -273,24 +300,49 @@ void Importer::add_inputs(Scope &scope) {
     scope.names[name].value = graph_->add_input(name, symbols.type_of(input));
   }
   symbols.declare(graph_->symbols);
+  for (const Value *const input : graph_->inputs()) {
+    check_count("input '" + input->name + "' has", input->type.shape, graph_->symbols);
+  }
 }
 
-void Importer::warn_of_declared_shape(const onnx::ValueInfoProto &info, const Value *value) {
-  if (!info.type().has_tensor_type() || !info.type().tensor_type().has_shape()) {
+// What the file says of an output's type is for its readers: callers prepare their buffers by it. A
+// wrong element type would be read as garbage, a wrong shape is noticed.
+void Importer::check_declared_type(const onnx::ValueInfoProto &info, const Value *value) {
+  const auto &type = info.type().tensor_type();
+  if (info.type().has_tensor_type() && type.elem_type() != 0) {
+    std::string declared;
+    try {
+      declared = name_of(dtype_of_onnx(type.elem_type()));
+    } catch (const ModelError &error) {
+      throw_model_error("output '", printable(info.name()), "': ", error.what());
+    }
+    if (declared != name_of(value->type.dtype)) {
+      throw_model_error("output '", printable(info.name()), "' is declared as ", declared,
+                        ", but computed as ", name_of(value->type.dtype),
+                        "; correct the declaration or cast the output");
+    }
+  }
+  if (!info.type().has_tensor_type() || !type.has_shape()) {
     return;
   }
-  const auto &declared = info.type().tensor_type().shape();
+  const auto &declared = type.shape();
   bool agrees = declared.dim_size() == value->type.rank();
   for (int i = 0; agrees && i < declared.dim_size(); ++i) {
     const Dim &size = value->type.shape[static_cast<size_t>(i)];
     agrees = !declared.dim(i).has_dim_value() || !size.is_constant() ||
              size.is(declared.dim(i).dim_value());
   }
-  if (!agrees) {
-    graph_->warnings.push_back("output '" + printable(info.name()) +
-                               "' is declared with another shape than it has, " +
-                               to_string(value->type.shape));
+  if (agrees) {
+    return;
   }
+  std::string text;
+  for (const auto &dim : declared.dim()) {
+    text += (text.empty() ? "" : ", ") +
+            (dim.has_dim_value() ? std::to_string(dim.dim_value()) : printable(dim.dim_param()));
+  }
+  graph_->warnings.push_back("output '" + printable(info.name()) +
+                             "' is declared with the shape [" + text + "], but has the shape " +
+                             to_string(value->type.shape));
 }
 
 void Importer::add_outputs(Scope &scope) {
@@ -307,7 +359,7 @@ void Importer::add_outputs(Scope &scope) {
       throw_model_error("output '", name, "' is computed by no node");
     }
     Value *const value = value_of(scope, name);
-    warn_of_declared_shape(output, value);
+    check_declared_type(output, value);
     graph_->add_output(name, value);
   }
 }
@@ -331,6 +383,8 @@ Value *Importer::value_of(Scope &scope, const std::string &name) {
     SYLVITE_CHECK(binding->constant != nullptr, name);
     binding->value =
         graph_->add_constant(read_tensor(*binding->constant, *scope.tensors), printable(name));
+    check_count("tensor '" + printable(name) + "' has", binding->value->type.shape,
+                graph_->symbols);
   }
   return binding->value;
 }
@@ -445,6 +499,7 @@ void Importer::import_node(const onnx::NodeProto &node, int index, Scope &scope)
         throw_model_error("its output has ", value->type.rank(), " dimensions; at most ", kMaxRank,
                           " are supported");
       }
+      check_count("its output has", value->type.shape, graph_->symbols);
       define(scope, view.output_name(i), value);
     }
   } catch (const LocatedError &) {

@@ -101,7 +101,7 @@ class Importer {
   void add_inputs(Scope &scope);
   void add_outputs(Scope &scope);
   void add_initializers(const onnx::GraphProto &graph, Scope &scope);
-  void warn_of_declared_shape(const onnx::ValueInfoProto &info, const Value *value);
+  void check_declared_type(const onnx::ValueInfoProto &info, const Value *value);
 
   Binding *find(Scope &scope, const std::string &name) const;
   Value *value_of(Scope &scope, const std::string &name);

@@ -3,6 +3,7 @@
 #include <onnx/defs/schema.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "compiler/import/importer.h"
 
@@ -31,6 +32,78 @@ bool has_body(const OpSchema &schema) {
   return schema.HasFunction() || schema.HasContextDependentFunction();
 }
 
+constexpr int kMaxBodies = 8;  // bodies within bodies
+
+bool op_is_known(const std::string &op_type, int64_t opset, int depth);
+
+bool body_is_known(const onnx::FunctionProto &body, int64_t opset, int depth) {
+  return std::all_of(body.node().begin(), body.node().end(), [&](const onnx::NodeProto &node) {
+    return op_is_known(node.op_type(), opset, depth);
+  });
+}
+
+// The body of an operator that depends on its inputs' types: float inputs with four dimensions
+// stand for these. Nothing where no body can be built for them.
+std::optional<onnx::FunctionProto> context_dependent_body(const OpSchema &schema,
+                                                          onnx::NodeProto node) {
+  std::vector<onnx::TypeProto> types;
+  while (node.input_size() < std::max(1, schema.min_input())) {
+    node.add_input("x");
+  }
+  for (int i = 0; i < node.input_size(); ++i) {
+    types.emplace_back();
+    types.back().mutable_tensor_type()->set_elem_type(onnx::TensorProto::FLOAT);
+    for (int axis = 0; axis < 4; ++axis) {
+      types.back().mutable_tensor_type()->mutable_shape()->add_dim()->set_dim_value(4);
+    }
+  }
+  const onnx::FunctionBodyBuildContextImpl context(node, types);
+  onnx::FunctionProto body;
+  try {
+    return schema.BuildContextDependentFunction(context, body) ? std::optional(body) : std::nullopt;
+  } catch (const std::exception &) {
+    return std::nullopt;  // wants attributes that the node does not have
+  }
+}
+
+// Whether every operator of a body is known, bodies of bodies included; nothing where that depends
+// on what only the import knows.
+std::optional<bool> body_is_known(const OpSchema &schema, const onnx::NodeProto &node, int depth) {
+  const int64_t opset = schema.since_version();
+  if (const onnx::FunctionProto *const body = schema.GetFunction()) {
+    return body_is_known(*body, opset, depth);
+  }
+  if (!schema.HasContextDependentFunction()) {
+    return false;
+  }
+  const std::optional<onnx::FunctionProto> body = context_dependent_body(schema, node);
+  return body ? std::optional(body_is_known(*body, opset, depth)) : std::nullopt;
+}
+
+bool op_is_known(const std::string &op_type, int64_t opset, int depth) {
+  if (find_rule(op_type) != nullptr || op_type == "If") {
+    return true;
+  }
+  const OpSchema *const schema = find_schema(op_type, opset);
+  return schema != nullptr && depth < kMaxBodies &&
+         body_is_known(*schema, onnx::NodeProto(), depth + 1).value_or(false);
+}
+
+// What the user can do about an operator that has no rule.
+std::string without_rule(const std::string &name) {
+  for (const char *part : {"uantize", "QLinear", "Integer"}) {
+    if (name.find(part) != std::string::npos) {
+      return "quantised models are not supported; export the model in floating point";
+    }
+  }
+  for (const char *part : {"Loop", "Scan", "Sequence", "Optional"}) {
+    if (name.find(part) != std::string::npos) {
+      return "not supported; export the model without loops, sequences and optionals";
+    }
+  }
+  return "not supported; export the model without it";
+}
+
 // Why a node cannot be imported, as far as its name and version tell; empty when it can.
 std::string why_unsupported(const onnx::NodeProto &node, int64_t opset) {
   const std::string &name = node.op_type();
@@ -47,7 +120,10 @@ std::string why_unsupported(const onnx::NodeProto &node, int64_t opset) {
            " is newer than this Sylvite; export with opset " +
            std::to_string(schema->since_version() - 1) + " or lower";
   }
-  return rule != nullptr || has_body(*schema) ? "" : "not supported; export the model without it";
+  if (rule != nullptr || (has_body(*schema) && body_is_known(*schema, node, 0).value_or(true))) {
+    return "";
+  }
+  return without_rule(name);
 }
 
 struct Unsupported {
@@ -67,7 +143,7 @@ class Survey {
     nodes(model_.graph().node(), standard_opset(model_.opset_import()), "", 0);
     std::string text;
     for (const auto &[op, found] : unsupported_) {
-      text += "\n  " + op + ": " + found.reason + " (" + list(found.nodes) + ")";
+      text += "\n  " + op + " (" + list(found.nodes) + "): " + found.reason;
     }
     return text;
   }
@@ -121,14 +197,14 @@ class Survey {
     }
   }
 
+  // "52 nodes: 'a', 'b', 'c', ..."
   static std::string list(const std::vector<std::string> &names) {
-    constexpr size_t kShown = 8;
-    std::string text;
+    constexpr size_t kShown = 4;
+    std::string text = names.size() == 1 ? "node " : std::to_string(names.size()) + " nodes: ";
     for (size_t i = 0; i < names.size() && i < kShown; ++i) {
       text += (i == 0 ? "'" : ", '") + names[i] + "'";
     }
-    return names.size() > kShown ? text + " and " + std::to_string(names.size() - kShown) + " more"
-                                 : text;
+    return names.size() > kShown ? text + ", ..." : text;
   }
 
   const onnx::ModelProto &model_;
@@ -136,49 +212,6 @@ class Survey {
   std::map<std::string, Unsupported> unsupported_;
   std::set<const onnx::FunctionProto *> visited_;
 };
-
-// Whether every operator of a body is known, bodies of bodies included.
-bool body_is_known(const OpSchema &schema, int depth);
-
-bool op_is_known(const std::string &op_type, int64_t opset, int depth) {
-  if (find_rule(op_type) != nullptr || op_type == "If") {
-    return true;
-  }
-  const OpSchema *const schema = find_schema(op_type, opset);
-  return schema != nullptr && depth < 8 && body_is_known(*schema, depth + 1);
-}
-
-bool body_is_known(const OpSchema &schema, int depth) {
-  onnx::FunctionProto built;
-  const onnx::FunctionProto *body = schema.GetFunction();
-  if (body == nullptr && schema.HasContextDependentFunction()) {
-    // Float inputs with four dimensions stand for the types that decide the body.
-    onnx::NodeProto node;
-    std::vector<onnx::TypeProto> types;
-    for (int i = 0; i < std::max(1, schema.min_input()); ++i) {
-      node.add_input("x");
-      types.emplace_back();
-      types.back().mutable_tensor_type()->set_elem_type(onnx::TensorProto::FLOAT);
-      for (int axis = 0; axis < 4; ++axis) {
-        types.back().mutable_tensor_type()->mutable_shape()->add_dim()->set_dim_value(4);
-      }
-    }
-    const onnx::FunctionBodyBuildContextImpl context(node, types);
-    try {
-      if (schema.BuildContextDependentFunction(context, built)) {
-        body = &built;
-      }
-    } catch (const std::exception &) {
-      return false;  // wants attributes: not an operator for the table
-    }
-  }
-  if (body == nullptr) {
-    return false;
-  }
-  return std::all_of(body->node().begin(), body->node().end(), [&](const onnx::NodeProto &node) {
-    return op_is_known(node.op_type(), schema.since_version(), depth);
-  });
-}
 
 }  // namespace
 
@@ -217,7 +250,7 @@ std::vector<SupportedOp> supported_ops() {
   ops["If"] = {"ai.onnx", "If", "direct, where shapes decide the branch"};
   for (const OpSchema &schema : OpSchemaRegistry::get_all_schemas()) {
     if (is_standard_domain(schema.domain()) && ops.count(schema.Name()) == 0 &&
-        body_is_known(schema, 0)) {
+        body_is_known(schema, onnx::NodeProto(), 0).value_or(false)) {
       ops[schema.Name()] = {"ai.onnx", schema.Name(), "function body"};
     }
   }

@@ -428,6 +428,21 @@ Value *wrapped(OnnxNode &node, Value *x, const Padding &padding) {
   return x;
 }
 
+// reflect repeats all but the edge, which edge repeats: there must be so many elements.
+void assume_wide_enough(OnnxNode &node, const Value *x, const Padding &padding,
+                        const std::string &mode) {
+  for (size_t i = 0; i < padding.before.size(); ++i) {
+    for (const Dim &width : {padding.before[i], padding.after[i]}) {
+      if (!width.is(0)) {
+        const Dim &size = x->type.shape[i];
+        node.assume_at_most(
+            min(width, 1) + (mode == "reflect" ? width : Dim(0)), size,
+            "pads " + size.str() + " elements by " + width.str() + " in mode '" + mode + "'");
+      }
+    }
+  }
+}
+
 void pad(OnnxNode &node) {
   const std::string mode = node.text("mode", "constant");
   if (mode != "constant" && mode != "reflect" && mode != "edge" && mode != "wrap") {
@@ -449,9 +464,12 @@ void pad(OnnxNode &node) {
   if (mode == "constant") {
     inputs.push_back(node.has_input(2) ? node.reshape(node.input(2), {}) : node.like(x, 0));
   }
-  node.set_output(0,
-                  node.add(Op::Pad, inputs,
-                           {{"before", padding.before}, {"after", padding.after}, {"mode", mode}}));
+  Value *const padded = node.add(
+      Op::Pad, inputs, {{"before", padding.before}, {"after", padding.after}, {"mode", mode}});
+  if (mode != "constant") {
+    assume_wide_enough(node, x, padding, mode);
+  }
+  node.set_output(0, padded);
 }
 
 struct Blocks {

@@ -60,10 +60,11 @@ void append_windows(const Inference &inference, const std::vector<int64_t> &kern
   for (size_t i = 0; i < axes; ++i) {
     for (const int64_t number : {kernel[i], strides[i], dilations[i]}) {
       inference.require(number >= 1 && number <= kLargest, "a kernel size, stride or dilation is ",
-                        number, " on axis ", i + 2);
+                        number, " on axis ", i + 2, ", expected 1 to ", kLargest);
     }
     for (const int64_t pad : {pads[i], pads[axes + i]}) {
-      inference.require(pad >= 0 && pad <= kLargest, "padding is ", pad, " on axis ", i + 2);
+      inference.require(pad >= 0 && pad <= kLargest, "padding is ", pad, " on axis ", i + 2,
+                        ", expected 0 to ", kLargest);
     }
     const Dim padded = inference.shape(0)[i + 2] + (pads[i] + pads[axes + i]);
     const Dim window = Dim(dilations[i]) * (kernel[i] - 1) + 1;

@@ -126,6 +126,20 @@ TEST(ImportErrors, Opset) {
   onnx::ModelProto model = graph("(float[3] x) => (y) { y = Relu(x) }");
   model.clear_opset_import();
   EXPECT_EQ(error_of(model), "imports no version of the ONNX operators (opset_import)");
+  for (const char *domain : {"", "ai.onnx"}) {
+    auto *const import = model.add_opset_import();
+    import->set_domain(domain);
+    import->set_version(17);
+  }
+  EXPECT_EQ(error_of(model), "imports the ONNX operators twice (opset_import)");
+}
+
+TEST(ImportErrors, IrVersion) {
+  onnx::ModelProto model = graph("(float[3] x) => (y) { y = Relu(x) }");
+  model.set_ir_version(999);
+  EXPECT_THAT(error_of(model),
+              ::testing::MatchesRegex("has IR version 999, but [0-9]+ is the newest that is known; "
+                                      "export the model again with an older one"));
 }
 
 TEST(ImportErrors, AllUnsupportedOperatorsAtOnce) {
@@ -137,12 +151,28 @@ TEST(ImportErrors, AllUnsupportedOperatorsAtOnce) {
                      " y = Det(c)"
                      " z = NoSuchOperator(a, b) }")),
       "operators that are not supported:\n"
-      "  Det: not supported; export the model without it ('Det_3 (output y)')\n"
-      "  NoSuchOperator: there is no such operator in ONNX opset 17 ('NoSuchOperator_4 (output "
-      "z)')\n"
-      "  NonZero: not supported; export the model without it ('first', 'second')\n"
-      "  com.acme::Magic: operators of the domain 'com.acme' are not supported; export plain ONNX"
-      " ('Magic_2 (output c)')");
+      "  Det (node 'Det_3 (output y)'): not supported; export the model without it\n"
+      "  NoSuchOperator (node 'NoSuchOperator_4 (output z)'): there is no such operator in ONNX "
+      "opset 17\n"
+      "  NonZero (2 nodes: 'first', 'second'): not supported; export the model without it\n"
+      "  com.acme::Magic (node 'Magic_2 (output c)'): operators of the domain 'com.acme' are not "
+      "supported; export plain ONNX");
+}
+
+// The body that ONNX gives for DynamicQuantizeLinear is one of QuantizeLinear.
+TEST(ImportErrors, UnsupportedFunctionBodiesAreListedToo) {
+  std::string nodes =
+      " [q] a, s, p = DynamicQuantizeLinear(x)  [d0] y0 = DequantizeLinear(a, s, p)";
+  for (int i = 1; i < 52; ++i) {
+    const std::string number = std::to_string(i);
+    nodes += " [d" + number + "] y" + number + " = DequantizeLinear(a, s, p)";
+  }
+  EXPECT_EQ(error_of(graph("(float[3] x) => (y0) {" + nodes + " }")),
+            "operators that are not supported:\n"
+            "  DequantizeLinear (52 nodes: 'd0', 'd1', 'd2', 'd3', ...): quantised models are not "
+            "supported; export the model in floating point\n"
+            "  DynamicQuantizeLinear (node 'q'): quantised models are not supported; export the "
+            "model in floating point");
 }
 
 TEST(ImportErrors, UnsupportedInsideAFunction) {
@@ -150,7 +180,7 @@ TEST(ImportErrors, UnsupportedInsideAFunction) {
                            "<opset_import: [\"\" : 17], domain: \"local\"> f (a) => (b) { [inner] "
                            "b = NonZero(a) }")),
             "operators that are not supported:\n"
-            "  NonZero: not supported; export the model without it ('call/inner')");
+            "  NonZero (node 'call/inner'): not supported; export the model without it");
 }
 
 // ---- names and order ----
@@ -196,8 +226,9 @@ TEST(ImportErrors, NamesInMessagesStayOnOneLine) {
   model.mutable_graph()->mutable_initializer(0)->set_name("evil\nname");
   model.mutable_graph()->mutable_initializer(0)->clear_float_data();
   model.mutable_graph()->mutable_node(0)->set_input(1, "evil\nname");
-  EXPECT_EQ(error_of(model), "node 'a' (Add): tensor 'evil?name': needs 3 elements for its shape, "
-                             "but holds 0");
+  EXPECT_EQ(error_of(model),
+            "node 'a' (Add): tensor 'evil?name': needs 3 elements for its shape, "
+            "but holds 0");
 }
 
 // ---- inputs ----
@@ -277,7 +308,13 @@ TEST(ImportErrors, AttributesOutOfRange) {
       "node 'a' (Conv): group 0 does not divide 4 input and 6 output channels");
   EXPECT_EQ(error_of(graph("(float[1, 4, 8, 8] x, float[6, 4, 3, 3] w) => (y)"
                            " { [a] y = Conv<strides = [0, 1]>(x, w) }")),
-            "node 'a' (Conv): strides has the entry 0, expected at least 1");
+            "node 'a' (Conv): strides has the entry 0, expected 1 to 1073741824");
+  EXPECT_EQ(error_of(graph("(float[1, 4, 8, 8] x, float[6, 4, 3, 3] w) => (y)"
+                           " { [a] y = Conv<pads = [0, 0, 4611686018427387904, 0]>(x, w) }")),
+            "node 'a' (Conv): pads has the entry 4611686018427387904, expected 0 to 1073741824");
+  EXPECT_EQ(error_of(graph("(float[1, 4, 8, 8] x) => (y)"
+                           " { [a] y = MaxPool<kernel_shape = [2147483648, 1]>(x) }")),
+            "node 'a' (MaxPool): kernel_shape has the entry 2147483648, expected 1 to 1073741824");
   EXPECT_EQ(
       error_of(graph("(float[8] x) => (y) <int64[1] s = {0}, int64[1] e = {8}, int64[1] z = {0}>"
                      " { [a] y = Slice(x, s, e, z, z) }")),
@@ -306,6 +343,62 @@ TEST(ImportErrors, ValuesComputedAtRunTime) {
             "follow from the sizes of the inputs are supported");
 }
 
+// Nothing is computed from sizes near 2^63 before they are bounded (UBSan).
+TEST(ImportErrors, HugeWindows) {
+  for (const char *node :
+       {"MaxPool<kernel_shape = [3], strides = [2], ceil_mode = 1>",
+        "MaxPool<kernel_shape = [3], strides = [2], auto_pad = \"SAME_UPPER\">"}) {
+    EXPECT_THAT(error_of(graph("(float[0, 1, 9223372036854775807] x) => (y) { [a] y = " +
+                               std::string(node) + "(x) }")),
+                HasSubstr("needs sizes of at most 2147483647, got 9223372036854775807"));
+  }
+}
+
+TEST(ImportErrors, ReflectionNeedsElements) {
+  const std::string pads = " <int64[2] p = {0, 3}> { [a] y = Pad<mode = \"reflect\">(x, p) }";
+  EXPECT_EQ(error_of(graph("(float[3] x) => (y)" + pads)),
+            "node 'a' (Pad): padding on axis 0 is 3, too wide for mode 'reflect' and size 3");
+  const onnx::ModelProto model = graph("(float[n] x) => (y)" + pads);
+  EXPECT_EQ(values_of(run_model(model, {floats({4}, {1, 2, 3, 4})})[0]),
+            (std::vector<double>{1, 2, 3, 4, 3, 2, 1}));
+  EXPECT_THROW(run_model(model, {floats({3}, {1, 2, 3})}), ModelError);
+}
+
+TEST(ImportErrors, DeclaredOutputs) {
+  EXPECT_EQ(error_of(graph("(float[3] x) => (int64[3] y) { y = Relu(x) }")),
+            "output 'y' is declared as i64, but computed as f32; correct the declaration or cast "
+            "the output");
+  EXPECT_EQ(error_of(graph("(float[3] x) => (string[3] y) { y = Relu(x) }")),
+            "output 'y': element type STRING is not supported");
+  EXPECT_THAT(
+      import_model(graph("(float[n, 3] x) => (float[m, 4] y) { y = Relu(x) }")).graph->warnings,
+      ::testing::ElementsAre("output 'y' is declared with the shape [m, 4], but has the shape [n, "
+                             "3]"));
+}
+
+// Kernels count elements in 32 bits.
+TEST(ImportErrors, MoreElementsThanKernelsCount) {
+  EXPECT_EQ(
+      error_of(graph("(float[1] x) => (y) <int64[1] r = {2147483648}> { [a] y = Tile(x, r) }")),
+      "node 'a' (Tile): its output has the shape [2147483648], 2^31 elements or more; at "
+      "most 2147483647 are supported");
+  EXPECT_EQ(error_of(graph("(float[n, 65536] x) => (y) <int64[3] s = {40000, 1, 1}>"
+                           " { [a] y = Expand(x, s) }")),
+            "node 'a' (Expand): its output has the shape [40000, n, 65536], 2^31 elements or more; "
+            "at most 2147483647 are supported");
+  EXPECT_EQ(error_of(graph("(float[65536, 65536] x) => (y) { [a] y = Relu(x) }")),
+            "input 'x' has the shape [65536, 65536], 2^31 elements or more; at most 2147483647 are "
+            "supported");
+  for (const char *node : {"ConstantOfShape(s)", "Expand(x, s)", "Pad(x, p)"}) {
+    EXPECT_THAT(
+        error_of(graph("(float[1, 1] x) => (y) <int64[2] s = {1099511627776, 1099511627776},"
+                       " int64[4] p = {0, 0, 1099511627776, 1099511627776}>"
+                       " { [a] y = " +
+                       std::string(node) + " }")),
+        HasSubstr("2^31 elements or more"));
+  }
+}
+
 TEST(ImportErrors, HugeSizes) {
   EXPECT_THAT(error_of(graph(
                   "(float[n] x) => (y) <int64[3] s = {4611686018427387904, 4611686018427387904, 8}>"
@@ -328,8 +421,7 @@ TEST(ImportErrors, TooManyOutputs) {
   for (int i = 1; i < 5000; ++i) {
     model.mutable_graph()->mutable_node(0)->add_output("y" + std::to_string(i));
   }
-  EXPECT_EQ(error_of(model),
-            "node 'a' (Split): has 5000 outputs; at most 4096 are supported");
+  EXPECT_EQ(error_of(model), "node 'a' (Split): has 5000 outputs; at most 4096 are supported");
 }
 
 // ---- tensors ----
