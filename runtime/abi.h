@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-enum { kSylviteAbiVersion = 1, kSylviteMaxRank = 8, kSylviteIsaCount = 2 };
+enum { kSylviteAbiVersion = 2, kSylviteMaxRank = 8, kSylviteIsaCount = 2 };
 
 /* Element types; the same order as the compiler's DType. */
 enum sylvite_dtype_code {
@@ -127,6 +127,63 @@ struct sylvite_classify_task {
   int32_t input, output;                /* which input takes the pixels [N, C, H, W], which output has the logits */
 };
 
+/* Text translation, when the artifact was compiled as a translator. Two entry points share the weights: `encode`
+ * (the root descriptor) runs once for a set of sources; `step` (entries[0]) gives the scores of the next token.
+ *
+ * What step knows of the sources comes from encode by `links`: one of its outputs, or of its inputs (a padding
+ * mask), unchanged. Such a tensor has a row for each source. Where step has the input `rows` (i32 [batch]), it
+ * picks for each of its own rows the source by this index, so that several rows (beams) share a source and
+ * finished sentences leave the batch without a copy. Without it (rows is -1) row i of the batch is row i of
+ * every linked tensor, and sources are repeated before encode.
+ *
+ * Caches: with `past` >= 0 step takes one token a row, tokens [batch, 1], and keeps what it computed for the
+ * earlier ones in pools of blocks of kSylviteCacheBlock positions: each cache input is [blocks, heads, 16, size],
+ * read and appended to in place. `table` (i32 [batch, past / 16 + 1]) says which block holds positions 16 i ...
+ * 16 i + 15 of a row; a block that two rows share is only read, so whoever lets rows diverge gives each a copy
+ * of its last, unfinished block first. `past` is an input whose first dimension is the number of tokens before
+ * this one; its data is never read. Without caches (past is -1) step takes all tokens so far: [batch, length]. */
+enum { kSylviteCacheBlock = 16 };
+enum sylvite_score_kind { SYL_LOGITS, SYL_PROBABILITIES, SYL_LOG_PROBABILITIES };
+enum sylvite_tokenizer_kind { SYL_SENTENCEPIECE, SYL_WORDS };
+struct sylvite_link {
+  int32_t output;                       /* of encode; or -1 - i for its input i */
+  int32_t input;                        /* of step */
+};
+/* A tokenizer's data stands in the weight image. SYL_SENTENCEPIECE: the lite form of a SentencePiece model;
+ * SYL_WORDS: no data beyond the words, which are told apart by white space.
+ * words: the vocabulary, `size` zero-terminated UTF-8 texts one after the other, by id (ids that no word has:
+ * empty texts); null where the tokenizer's own ids are the model's. */
+struct sylvite_tokenizer {
+  int32_t kind;
+  int32_t size;
+  int64_t data, data_bytes;             /* in the weight image */
+  int64_t words, words_bytes;           /* in the weight image; words_bytes 0: none */
+  int32_t unknown;                      /* id for what the vocabulary lacks; -1: none */
+};
+struct sylvite_translate_task {
+  struct sylvite_tokenizer source, target;
+  int32_t source_prefix, source_suffix; /* ids put before and after a source's tokens; -1: none */
+  int32_t start, end, pad;              /* target's first token; the one that ends it (-1: none); padding */
+  int32_t forced_end;                   /* the token at max_length, -1: none */
+  int32_t forced_start;                 /* the first token after start, -1: none */
+  int32_t banned_count;                 /* single tokens that are never generated */
+  const int32_t *banned;
+  int32_t beams, max_length;            /* defaults; max_length: generated tokens, start not counted */
+  float length_penalty;                 /* score = sum of log probabilities / length ^ penalty */
+  int32_t early_stopping;               /* transformers' 0: false, 1: true, 2: "never" */
+  int32_t max_source, max_target;       /* positions that the model has; 0: no limit known */
+  int32_t fixed_source, fixed_target;   /* lengths that tokens are padded to; 0: none */
+  int32_t source_tokens, source_mask;   /* encode's inputs; mask: 1 for tokens, 0 for padding; -1: none */
+  int32_t step_tokens, step_mask;       /* step's inputs; mask over the target's tokens so far, -1: none */
+  int32_t rows, past, table;            /* step's inputs, or -1 */
+  int32_t link_count;
+  const struct sylvite_link *links;
+  int32_t cache_count;
+  const int32_t *caches;                /* step's inputs that are pools */
+  int32_t scores;                       /* step's output: [batch, vocabulary], f32, of the last token */
+  int32_t score_kind;                   /* enum sylvite_score_kind */
+};
+
 /* Stored inputs and expected outputs (not made by the kernels): offsets into the weight image. */
 struct sylvite_self_test {
   int32_t tensors;                      /* inputs then outputs of the model */
@@ -163,7 +220,12 @@ struct sylvite_program {
   void (*costs)(const int64_t *symbols, int64_t *flops, int64_t *bytes);
 
   const struct sylvite_classify_task *classify;   /* or null */
+  const struct sylvite_translate_task *translate; /* or null */
   const struct sylvite_self_test *self_test;      /* or null */
+
+  /* Further entry points over the same weight image; only the root descriptor has them. */
+  int32_t entry_count;
+  const struct sylvite_program *const *entries;
 };
 
 /* Defined by the plan object of every artifact. */
@@ -196,10 +258,16 @@ struct sylvite_weight_header {
  *   indices.shape (rank values)
  * Index dtype: SYL_I32 or SYL_I64; negative indices count from the end. Reductions on bool: add and max are
  * or, mul and min are and; min and max of floats skip a NaN (fmin, fmax). f16 and bf16 are reduced in f32 and rounded. */
+/* append: three inputs (pool [blocks, heads, 16, size], table i32 [batch, columns], rows [batch, heads, length,
+ *   size]), one output: the pool itself, written in place. Row t of batch b goes to block table[b, (past + t) / 16],
+ *   position (past + t) % 16. Split axis 0: the batch (extent1 is 1).
+ *   symbols: element bytes (constant), heads, size, length, past, columns, blocks
+ */
 enum sylvite_reduction { SYL_REDUCE_NONE, SYL_REDUCE_ADD, SYL_REDUCE_MUL, SYL_REDUCE_MIN, SYL_REDUCE_MAX };
 int32_t sylvite_library_top_k(void **args);
 int32_t sylvite_library_scatter_nd(void **args);
 int32_t sylvite_library_scatter_elements(void **args);
+int32_t sylvite_library_append(void **args);
 
 #ifdef __cplusplus
 }

@@ -11,8 +11,11 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <map>
 #include <mutex>
 #include <optional>
+#include <set>
+#include <span>
 #include <string>
 #include <thread>
 #include <utility>
@@ -93,35 +96,49 @@ void run_jobs(std::vector<Job> &jobs, const CompileOptions &options, const Kerne
 
 }  // namespace
 
-std::vector<std::vector<char>> compile_objects(Plan &plan, const WeightImage &image,
-                                               const ProgramInfo &info,
+std::vector<std::vector<char>> compile_objects(std::span<const EntryPoint> entries,
+                                               const WeightImage &image,
                                                const CompileOptions &options) {
   std::vector<Job> jobs;
-  for (const PlanKernel &kernel : plan.kernels) {
-    for (const Isa isa : options.isas) {
-      if (kernel.interface.library_symbol.empty()) {
-        jobs.push_back({&kernel, isa, {}, nullptr});
+  std::set<std::string> known;
+  for (const EntryPoint &entry : entries) {
+    for (const PlanKernel &kernel : entry.plan->kernels) {
+      if (kernel.interface.library_symbol.empty() && known.insert(kernel.key).second) {
+        for (const Isa isa : options.isas) {
+          jobs.push_back({&kernel, isa, {}, nullptr});
+        }
       }
     }
   }
   run_jobs(jobs, options, KernelCache(options.cache_dir));
 
   std::vector<std::vector<char>> objects;
-  size_t job = 0;
-  for (PlanKernel &kernel : plan.kernels) {
-    for (const Isa isa : options.isas) {
-      std::string &symbol = kernel.symbols[static_cast<size_t>(isa)];
-      if (!kernel.interface.library_symbol.empty()) {
-        symbol = kernel.interface.library_symbol;
-        continue;
-      }
-      symbol = jobs[job].result.symbol;
-      objects.push_back(std::move(jobs[job++].result.object));
-    }
+  std::map<std::pair<std::string, Isa>, std::string> symbols;
+  for (Job &job : jobs) {
+    symbols[{job.kernel->key, job.isa}] = job.result.symbol;
+    objects.push_back(std::move(job.result.object));
   }
-  const RunningScope scope("plan " + plan.name);
-  objects.push_back(plan_object(plan, image, info, options.isas));
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const RunningScope scope("plan " + entries[i].plan->name);
+    Plan plan = *entries[i].plan;
+    for (PlanKernel &kernel : plan.kernels) {
+      const std::string &library = kernel.interface.library_symbol;
+      for (const Isa isa : options.isas) {
+        kernel.symbols[static_cast<size_t>(isa)] =
+            library.empty() ? symbols.at({kernel.key, isa}) : library;
+      }
+    }
+    const EntryPoint compiled{&plan, entries[i].info};
+    objects.push_back(plan_object({compiled, i, entries.size()}, image, options.isas));
+  }
   return objects;
+}
+
+std::vector<std::vector<char>> compile_objects(const Plan &plan, const WeightImage &image,
+                                               const ProgramInfo &info,
+                                               const CompileOptions &options) {
+  const EntryPoint entry{&plan, &info};
+  return compile_objects(std::span(&entry, 1), image, options);
 }
 
 }  // namespace sylvite

@@ -2,6 +2,7 @@
 // two .cpp files.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -26,8 +27,19 @@ struct PlanFunctions {
 };
 PlanFunctions emit_plan_functions(llvm::Module &module, const Plan &plan);
 
-// llvm.cpp: the plan's object, which defines sylvite_program_descriptor.
-std::vector<char> plan_object(const Plan &plan, const WeightImage &image, const ProgramInfo &info,
+// Which of an artifact's entry points a module is for.
+struct EntryModule {
+  EntryPoint entry;
+  size_t number = 0;  // 0: the root, which defines sylvite_program_descriptor and names the others
+  size_t count = 1;
+};
+
+// llvm.cpp: the plan's object, which defines the entry point's descriptor.
+std::vector<char> plan_object(const EntryModule &entry, const WeightImage &image,
                               const std::vector<Isa> &isas);
+
+// llvm_descriptor.cpp: the descriptor as constant data.
+void emit_descriptor(llvm::Module &module, const EntryModule &entry, const WeightImage &image,
+                     const std::vector<Isa> &isas, const PlanFunctions &functions);
 
 }  // namespace sylvite

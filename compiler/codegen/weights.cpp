@@ -3,8 +3,13 @@
 // image is never in memory as a whole.
 #include <algorithm>
 #include <array>
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
+#include <map>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -20,23 +25,92 @@ int64_t aligned(int64_t offset) {
   return (offset + kAlignment - 1) / kAlignment * kAlignment;
 }
 
+// Puts each tensor in the image once, however many entry points hold it, as one tensor or as equal
+// ones.
+class ImageWriter {
+ public:
+  int64_t place(const TensorPtr &tensor) {
+    const std::span<const std::byte> content = tensor->bytes();
+    const uint64_t hash = hash_bytes(content.data(), content.size());
+    const auto [first, last] = known_.equal_range(hash);
+    for (auto known = first; known != last; ++known) {
+      const std::span<const std::byte> other = image_.tensors[known->second]->bytes();
+      if (std::equal(other.begin(), other.end(), content.begin(), content.end())) {
+        return image_.offsets[known->second];
+      }
+    }
+    known_.emplace(hash, image_.tensors.size());
+    image_.tensors.push_back(tensor);
+    image_.offsets.push_back(image_.bytes);
+    image_.bytes = aligned(image_.bytes + static_cast<int64_t>(content.size()));
+    return image_.offsets.back();
+  }
+
+  int64_t place(std::span<const std::byte> bytes) {
+    Tensor tensor(DType::U8, {std::ssize(bytes)});
+    std::ranges::copy(bytes, tensor.mutable_bytes());
+    return place(std::make_shared<const Tensor>(std::move(tensor)));
+  }
+
+  WeightImage take() { return std::move(image_); }
+  WeightImage &image() { return image_; }
+
+ private:
+  WeightImage image_ = empty();
+  std::multimap<uint64_t, size_t> known_;
+
+  static WeightImage empty() {
+    WeightImage image;
+    image.bytes = aligned(static_cast<int64_t>(sizeof(sylvite_weight_header)));
+    return image;
+  }
+};
+
+// Zero-terminated, one after the other.
+std::vector<std::byte> word_bytes(const std::vector<std::string> &words) {
+  std::vector<std::byte> bytes;
+  for (const std::string &word : words) {
+    const std::byte *text = reinterpret_cast<const std::byte *>(word.c_str());
+    bytes.insert(bytes.end(), text, text + word.size() + 1);
+  }
+  return bytes;
+}
+
+void place_tokenizer(const TranslateTask::Tokenizer &tokenizer, ImageWriter &writer) {
+  const std::vector<std::byte> words = word_bytes(tokenizer.words);
+  writer.image().task_data.push_back(writer.place(tokenizer.data));
+  writer.image().task_data.push_back(writer.place(words));
+}
+
 }  // namespace
 
-WeightImage make_weight_image(const Plan &plan, const ProgramInfo &info) {
-  WeightImage image;
-  image.model_hash = hash_text(info.model_hash);
-  image.tensors = plan.weights;
-  if (info.self_test) {
-    for (const Tensor &tensor : info.self_test->tensors) {
-      image.tensors.push_back(std::make_shared<const Tensor>(tensor));
+WeightImage make_weight_image(std::span<const EntryPoint> entries) {
+  ImageWriter writer;
+  WeightImage &image = writer.image();
+  image.model_hash = hash_text(entries.front().info->model_hash);
+  for (const EntryPoint &entry : entries) {
+    WeightImage::Places &places = image.entries.emplace_back();
+    for (const TensorPtr &weight : entry.plan->weights) {
+      places.weights.push_back(writer.place(weight));
     }
   }
-  image.bytes = aligned(static_cast<int64_t>(sizeof(sylvite_weight_header)));
-  for (const TensorPtr &tensor : image.tensors) {
-    image.offsets.push_back(image.bytes);
-    image.bytes = aligned(image.bytes + static_cast<int64_t>(tensor->bytes().size()));
+  for (size_t i = 0; i < entries.size(); ++i) {
+    if (entries[i].info->self_test) {
+      for (const Tensor &tensor : entries[i].info->self_test->tensors) {
+        image.entries[i].self_test.push_back(writer.place(std::make_shared<const Tensor>(tensor)));
+      }
+    }
   }
-  return image;
+  if (const std::optional<TranslateTask> &task = entries.front().info->translate) {
+    place_tokenizer(task->source, writer);
+    place_tokenizer(task->target, writer);
+  }
+  return writer.take();
+}
+
+WeightImage make_weight_image(const Plan &plan, const ProgramInfo &info) {
+  const EntryPoint entry{&plan, &info};
+  return make_weight_image(std::span(&entry, 1));
 }
 
 bool WeightImage::write_to(const std::function<bool(const void *, size_t)> &write) const {

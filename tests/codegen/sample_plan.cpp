@@ -135,7 +135,10 @@ ProgramInfo sample_info() {
 
 std::vector<std::vector<char>> sample_objects(Plan &plan, const WeightImage &image,
                                               const ProgramInfo &info) {
-  std::vector<std::vector<char>> objects = compile_objects(plan, image, info, {});
+  return with_sample_kernels(compile_objects(plan, image, info, {}));
+}
+
+std::vector<std::vector<char>> with_sample_kernels(std::vector<std::vector<char>> objects) {
   std::ifstream kernels(SAMPLE_KERNELS, std::ios::binary);
   objects.emplace_back(std::istreambuf_iterator<char>(kernels), std::istreambuf_iterator<char>());
   return objects;

@@ -20,6 +20,8 @@ ProgramInfo sample_info();
 std::vector<std::vector<char>> sample_objects(Plan &plan, const WeightImage &image,
                                               const ProgramInfo &info);
 
+std::vector<std::vector<char>> with_sample_kernels(std::vector<std::vector<char>> objects);
+
 // Loads a plan whose kernels are all in sample_kernels.c.
 struct LoadedPlan {
   explicit LoadedPlan(Plan plan_in, const ProgramInfo &info = sample_info());
