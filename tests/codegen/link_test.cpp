@@ -349,8 +349,9 @@ TEST(WeightImage, OffsetsHave64Bits) {
   const std::vector<std::byte> shared(1);
   for (int i = 0; i < 3; ++i) {
     plan.weights.push_back(std::make_shared<const Tensor>(
-        DType::U8, std::vector<int64_t>{(int64_t{1} << 31) - 1},
-        std::span<const std::byte>(shared.data(), (size_t{1} << 31) - 1), nullptr));
+        DType::U8, std::vector<int64_t>{(int64_t{1} << 31) - 1 - i},  // other sizes: never compared
+        std::span<const std::byte>(shared.data(), (size_t{1} << 31) - 1 - static_cast<size_t>(i)),
+        nullptr));
   }
   const WeightImage image = make_weight_image(plan, sample_info());
   EXPECT_EQ(image.offsets[2], 64 + 2 * (int64_t{1} << 31));
