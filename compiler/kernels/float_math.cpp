@@ -6,7 +6,9 @@
 
 #include <initializer_list>
 #include <limits>
+#include <sstream>
 
+#include "compiler/ir/error.h"
 #include "compiler/kernels/float_conversions.h"
 
 namespace sylvite {
@@ -58,8 +60,43 @@ Expr exact_fma(const Expr &a, const Expr &b, const Expr &c) {
                                       Halide::Internal::Call::PureExtern);
 }
 
+// Of the operation on top alone: Halide's strict_float copies the whole tree below, and values that
+// a formula reads twice would be two trees from then on.
 Expr exact(const Expr &e) {
-  return Halide::strict_float(e);
+  using namespace Halide::Internal;  // NOLINT(google-build-using-namespace): its nodes
+  if (is_const(e)) {
+    return e;
+  }
+  const auto strict = [&](Call::IntrinsicOp op, const Expr &a, const Expr &b) {
+    return Call::make(e.type(), op, {a, b}, Call::PureIntrinsic);
+  };
+  if (const auto *op = e.as<Add>()) {
+    return strict(Call::strict_add, op->a, op->b);
+  }
+  if (const auto *op = e.as<Sub>()) {
+    return strict(Call::strict_sub, op->a, op->b);
+  }
+  if (const auto *op = e.as<Mul>()) {
+    return strict(Call::strict_mul, op->a, op->b);
+  }
+  if (const auto *op = e.as<Div>()) {
+    return strict(Call::strict_div, op->a, op->b);
+  }
+  if (const auto *op = e.as<LT>()) {
+    return strict(Call::strict_lt, op->a, op->b);
+  }
+  if (const auto *op = e.as<GT>()) {
+    return strict(Call::strict_lt, op->b, op->a);
+  }
+  if (const auto *op = e.as<EQ>()) {
+    return strict(Call::strict_eq, op->a, op->b);
+  }
+  if (const auto *op = e.as<NE>()) {
+    return !strict(Call::strict_eq, op->b, op->a);
+  }
+  std::ostringstream text;
+  text << "no exact form of " << e;
+  SYLVITE_CHECK(false, text.str());
 }
 
 Expr is_nan_exact(const Expr &x) {
@@ -107,7 +144,8 @@ Expr log_f32(const Expr &x) {
   const Expr scaled = select(tiny, mul(x, constant(0x1p23f)), x);
   const Expr bits = Halide::reinterpret<int32_t>(scaled);
   const Expr shifted = bits - 0x3f3504f3;  // the bits of sqrt(1/2)
-  const Expr n = Halide::cast<float>(shifted >> 23) - select(tiny, constant(23.0f), constant(0.0f));
+  const Expr n =
+      sub(Halide::cast<float>(shifted >> 23), select(tiny, constant(23.0f), constant(0.0f)));
   const Expr r = sub(Halide::reinterpret<float>((shifted & 0x7fffff) + 0x3f3504f3), constant(1.0f));
   const Expr p = horner(r, {-0.07866667956113815f, 0.12821748852729797f, -0.131016343832016f,
                             0.1418900042772293f, -0.1662759929895401f, 0.2000196874141693f,
