@@ -15,6 +15,7 @@
 #include "runtime/dim_text.h"
 #include "runtime/dtype.h"
 #include "runtime/half.h"
+#include "runtime/io/text.h"
 #include "runtime/json.h"
 #include "runtime/model.h"
 
@@ -64,14 +65,6 @@ void fill(HostTensor &tensor, int64_t whole) {
         memcpy(&tensor.bytes[at], &whole, static_cast<size_t>(size));  // little endian
     }
   }
-}
-
-std::string shape_text(std::span<const int64_t> dims) {
-  std::string text = "[";
-  for (size_t i = 0; i < dims.size(); ++i) {
-    text += text_of(i > 0 ? ", " : "", dims[i]);
-  }
-  return text + "]";
 }
 
 struct ContextEnd {
@@ -172,7 +165,7 @@ Result<std::vector<HostTensor>> make_inputs(const sylvite_program &program,
 Result<std::vector<HostTensor>> stored_inputs(const sylvite_model &model) {
   const sylvite_program &program = *model.program;
   if (program.self_test == nullptr) {
-    return bad_input(program.model_name, " carries no self-test");
+    return bad_input("the program carries no self-test");
   }
   std::vector<HostTensor> inputs(static_cast<size_t>(program.input_count));
   for (size_t i = 0; i < inputs.size(); ++i) {

@@ -13,6 +13,8 @@
 
 #include <algorithm>
 #include <new>
+#include <span>
+#include <string>
 #include <string_view>
 
 #include "runtime/cpu.h"
@@ -29,41 +31,8 @@ alignas(64) std::byte g_nothing[64];
 // Dimensions of every buffer: kernels know theirs.
 syl_halide_dimension g_no_dimensions[kSylviteMaxRank];
 
-// Text in a fixed space; what does not fit is cut.
-class Line {
- public:
-  __attribute__((format(printf, 2, 3))) void add(const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    const int written = vsnprintf(text_ + length_, sizeof text_ - length_, format, arguments);
-    va_end(arguments);
-    length_ = std::min(sizeof text_ - 1, length_ + static_cast<size_t>(std::max(written, 0)));
-  }
-  const char *text() const { return text_; }
-
- private:
-  char text_[256] = {};
-  size_t length_ = 0;
-};
-
-Line shape_text(const sylvite_tensor &tensor) {
-  Line line;
-  line.add("[");
-  for (int32_t axis = 0; axis < tensor.rank; ++axis) {
-    line.add("%s%lld", axis > 0 ? ", " : "", static_cast<long long>(tensor.dims[axis]));
-  }
-  line.add("]");
-  return line;
-}
-
-Line shape_text(const sylvite_tensor_info &info) {
-  Line line;
-  line.add("[");
-  for (int32_t axis = 0; axis < info.rank; ++axis) {
-    line.add("%s%s", axis > 0 ? ", " : "", info.dims[axis]);
-  }
-  line.add("]");
-  return line;
+std::string given_shape(const sylvite_tensor &tensor) {
+  return shape_text(std::span(tensor.dims, static_cast<size_t>(tensor.rank)));
 }
 
 // A C program can put any number there, which C++ must not read as an enumerator.
@@ -106,11 +75,11 @@ int32_t check_input(sylvite_context &context, int32_t number, const sylvite_tens
   }
   if (!fits) {
     return context.fail(SYL_BAD_INPUT, "input '%s': expected shape %s, got %s", info.name,
-                        shape_text(info).text(), shape_text(tensor).text());
+                        shape_text(info).c_str(), given_shape(tensor).c_str());
   }
   if (too_many && !empty) {
     return context.fail(SYL_BAD_INPUT, "input '%s': shape %s has 2^31 elements or more", info.name,
-                        shape_text(tensor).text());
+                        given_shape(tensor).c_str());
   }
   if (tensor.data == nullptr && !empty) {
     return context.fail(SYL_BAD_INPUT, "input '%s': no data", info.name);
@@ -205,14 +174,20 @@ int32_t check_inputs(sylvite_context &context, const sylvite_tensor *inputs, int
 // Bytes of output i; negative when it has 2^31 elements or more.
 int64_t output_bytes(const sylvite_program &program, int32_t output, const int64_t *dims) {
   int64_t count = 1;
+  bool empty = false, too_many = false;
   for (int32_t axis = 0; axis < program.outputs[output].rank; ++axis) {
-    if (dims[axis] < 0 || __builtin_mul_overflow(count, dims[axis], &count)) {
+    if (dims[axis] < 0) {
       return -1;
     }
+    empty = empty || dims[axis] == 0;
+    too_many =
+        too_many || __builtin_mul_overflow(count, dims[axis], &count) || count > kMaxElements;
   }
-  return count <= kMaxElements
-             ? count * dtype_size(static_cast<sylvite_dtype>(program.outputs[output].dtype))
-             : -1;
+  if (empty) {
+    return 0;
+  }
+  return too_many ? -1
+                  : count * dtype_size(static_cast<sylvite_dtype>(program.outputs[output].dtype));
 }
 
 // Outputs live through the whole run: copies at its end may read one to fill another.
@@ -411,7 +386,7 @@ sylvite_result sylvite_context_create(const sylvite_model *model,
     delete made;
   }
   if (message != nullptr && size > 0) {
-    snprintf(message, size, "%s: out of memory", model->program->model_name);
+    snprintf(message, size, "out of memory");
   }
   return SYLVITE_OUT_OF_MEMORY;
 }

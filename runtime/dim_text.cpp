@@ -158,6 +158,23 @@ class Reader {
 
 }  // namespace
 
+std::string shape_text(const sylvite_tensor_info &info) {
+  std::string text = "[";
+  for (int32_t axis = 0; axis < info.rank; ++axis) {
+    text += axis > 0 ? ", " : "";
+    text += info.dims[axis];
+  }
+  return text + "]";
+}
+
+std::string shape_text(std::span<const int64_t> dims) {
+  std::string text = "[";
+  for (size_t axis = 0; axis < dims.size(); ++axis) {
+    text += (axis > 0 ? ", " : "") + std::to_string(dims[axis]);
+  }
+  return text + "]";
+}
+
 int32_t find_symbol(const sylvite_program &program, std::string_view name) {
   for (int32_t i = 0; i < program.symbol_count; ++i) {
     if (name == program.symbols[i].name) {

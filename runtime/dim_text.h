@@ -4,11 +4,17 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
+#include <string>
 #include <string_view>
 
 #include "runtime/abi.h"
 
 namespace sylvite {
+
+// "[batch, 3]", "[4, 3]"
+std::string shape_text(const sylvite_tensor_info &info);
+std::string shape_text(std::span<const int64_t> dims);
 
 // The number of the symbol that is called exactly so, or -1.
 int32_t find_symbol(const sylvite_program &program, std::string_view name);

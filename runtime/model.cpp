@@ -80,17 +80,14 @@ sylvite_result check_weights(const sylvite_program &program, const std::byte *we
     memcpy(&header, weights, sizeof header);
   }
   if (memcmp(header.magic, kMagic, sizeof kMagic) != 0) {
-    return fail(message, size, SYLVITE_BAD_INPUT, "%s: the weights are missing",
-                program.model_name);
+    return fail(message, size, SYLVITE_BAD_INPUT, "the weights are missing");
   }
   if (header.bytes != static_cast<uint64_t>(program.weight_bytes) ||
       header.model_hash != program.weight_hash) {
-    return fail(message, size, SYLVITE_BAD_INPUT, "%s: the weights belong to another model",
-                program.model_name);
+    return fail(message, size, SYLVITE_BAD_INPUT, "the weights belong to another model");
   }
   if (reinterpret_cast<uintptr_t>(weights) % kWeightAlignment != 0) {
-    return fail(message, size, SYLVITE_BAD_INPUT, "%s: the weights are not aligned to 64 bytes",
-                program.model_name);
+    return fail(message, size, SYLVITE_BAD_INPUT, "the weights are not aligned to 64 bytes");
   }
   return SYLVITE_OK;
 }
@@ -142,14 +139,13 @@ sylvite_result choose_isa(const sylvite_program &program, const CpuFeatures &cpu
   if (forced != nullptr && *forced != 0) {
     const std::optional<sylvite_isa> wanted = parse_isa(forced);
     if (!wanted) {
-      list_levels(program.isa_mask, " or ", levels, sizeof levels);
+      list_levels((1 << kSylviteIsaCount) - 1, " or ", levels, sizeof levels);
       return fail(message, size, SYLVITE_BAD_INPUT, "SYLVITE_ISA is '%.40s': expected %s", forced,
                   levels);
     }
     if ((program.isa_mask >> *wanted & 1) == 0) {
       return fail(message, size, SYLVITE_BAD_INPUT,
-                  "SYLVITE_ISA is '%s', but %s holds code for %s only", forced, program.model_name,
-                  levels);
+                  "SYLVITE_ISA is '%s', but the program holds code for %s only", forced, levels);
     }
     if (const char *missing = missing_feature(cpu, *wanted)) {
       return fail(message, size, SYLVITE_BAD_INPUT, "SYLVITE_ISA is '%s', but this CPU lacks %s",
@@ -169,8 +165,9 @@ sylvite_result choose_isa(const sylvite_program &program, const CpuFeatures &cpu
       return SYLVITE_OK;
     }
   }
-  return fail(message, size, SYLVITE_BAD_INPUT, "%s holds code for %s, and this CPU lacks %s",
-              program.model_name, levels, lowest_misses != nullptr ? lowest_misses : "both");
+  return fail(message, size, SYLVITE_BAD_INPUT,
+              "the program holds code for %s, and this CPU lacks %s", levels,
+              lowest_misses != nullptr ? lowest_misses : "both");
 }
 
 }  // namespace sylvite
@@ -198,14 +195,14 @@ sylvite_result sylvite_model_open(const sylvite_program *program, const void *we
   }
   sylvite_model *opened = new (std::nothrow) sylvite_model;
   if (opened == nullptr) {
-    return fail(message, size, SYLVITE_OUT_OF_MEMORY, "%s: out of memory", program->model_name);
+    return fail(message, size, SYLVITE_OUT_OF_MEMORY, "out of memory");
   }
   opened->program = program;
   opened->weights = image;
   opened->isa = isa;
   if (!fill_in(*opened)) {
     delete opened;
-    return fail(message, size, SYLVITE_OUT_OF_MEMORY, "%s: out of memory", program->model_name);
+    return fail(message, size, SYLVITE_OUT_OF_MEMORY, "out of memory");
   }
   *model = opened;
   return SYLVITE_OK;

@@ -3,6 +3,7 @@
 #include "runtime/io/file.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,9 +20,20 @@ namespace {
 
 constexpr size_t kBufferBytes = size_t{1} << 16;
 constexpr size_t kLargestTransfer = size_t{1} << 30;
+constexpr int kPatienceMilliseconds = 1000;  // until somebody opens a pipe for writing
 
 Error system_error(const std::string &file, const char *what) {
   return bad_input(file, ": ", what, ": ", std::strerror(errno));
+}
+
+// Waits until a descriptor has something to read, or its writer is gone; false when the time is
+// over.
+bool wait_for_bytes(int descriptor, int milliseconds) {
+  pollfd entry{descriptor, POLLIN, 0};
+  int ready = 0;
+  while ((ready = ::poll(&entry, 1, milliseconds)) < 0 && errno == EINTR) {
+  }
+  return ready != 0;
 }
 
 // Reads up to `size` bytes, fewer at the end; -1 on failure. offset < 0: from where the descriptor
@@ -53,24 +65,11 @@ bool write_all(int descriptor, std::span<const std::byte> bytes) {
 
 }  // namespace
 
-std::string printable(std::string_view name) {
-  constexpr size_t kLongest = 200;
-  std::string text(name.substr(0, kLongest));
-  for (char &c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
-      c = '?';
-    }
-  }
-  if (name.size() > kLongest) {
-    text += "...";
-  }
-  return text;
-}
-
 Result<ByteSource> ByteSource::open(const std::string &file, int64_t limit) {
   ByteSource source;
   source.name_ = file;
-  source.descriptor_ = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  // Opening a pipe that has no writer would wait for one, perhaps for ever.
+  source.descriptor_ = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (source.descriptor_ < 0) {
     return system_error(file, "cannot be opened");
   }
@@ -88,18 +87,25 @@ Result<ByteSource> ByteSource::open(const std::string &file, int64_t limit) {
     source.size_ = static_cast<uint64_t>(status.st_size);
     return source;
   }
-  for (;;) {  // a pipe or a device: no size, no offsets
+  for (bool waited = false;;) {  // a pipe or a device: no size, no offsets
     const size_t have = source.owned_.size();
     if (Error error = resize_vector(source.owned_, have + kBufferBytes, file); !error.ok()) {
       return error;
     }
     const ssize_t got =
         read_some(source.descriptor_, source.owned_.data() + have, kBufferBytes, -1);
-    if (got < 0) {
+    if (got < 0 && errno != EAGAIN) {
       return system_error(file, "cannot be read");
     }
-    source.owned_.resize(have + static_cast<size_t>(got));
-    if (got == 0) {
+    source.owned_.resize(have + static_cast<size_t>(std::max<ssize_t>(got, 0)));
+    if (got < 0) {  // whoever writes may take its time
+      wait_for_bytes(source.descriptor_, -1);
+    } else if (got == 0 && have == 0 && S_ISFIFO(status.st_mode) && !waited) {
+      waited = true;
+      if (!wait_for_bytes(source.descriptor_, kPatienceMilliseconds)) {
+        return bad_input(file, ": is a pipe that nobody writes to");
+      }
+    } else if (got == 0) {
       break;
     }
     if (source.owned_.size() > static_cast<uint64_t>(limit)) {

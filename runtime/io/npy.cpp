@@ -14,6 +14,7 @@
 #include "runtime/dtype.h"
 #include "runtime/io/file.h"
 #include "runtime/io/tensor_file.h"
+#include "runtime/io/text.h"
 
 namespace sylvite {
 namespace {

@@ -22,6 +22,7 @@
 #include "runtime/io/npy.h"
 #include "runtime/io/stb.h"
 #include "runtime/io/tensor_file.h"
+#include "runtime/io/text.h"
 
 namespace sylvite {
 namespace {

@@ -82,8 +82,4 @@ Error resize_vector(std::vector<T> &values, uint64_t count, const std::string &w
   return {};
 }
 
-// A name from a file, safe to print on one line: control characters and what is too long are
-// replaced.
-std::string printable(std::string_view name);
-
 }  // namespace sylvite

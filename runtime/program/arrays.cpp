@@ -8,23 +8,18 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <span>
 
 #include "runtime/bench.h"
+#include "runtime/dim_text.h"
 #include "runtime/dtype.h"
 #include "runtime/half.h"
+#include "runtime/io/text.h"
 
 namespace sylvite {
 namespace {
 
 constexpr int64_t kShownElements = 8;
-
-std::string shape_text(const sylvite_tensor_info &info) {
-  std::string text = "[";
-  for (int32_t axis = 0; axis < info.rank; ++axis) {
-    text += text_of(axis > 0 ? ", " : "", info.dims[axis]);
-  }
-  return text + "]";
-}
 
 std::string names_of(const sylvite_tensor_info *infos, int32_t count) {
   std::string text;
@@ -49,8 +44,8 @@ Error add_input(const sylvite_program &program, HostTensor tensor, const std::st
                 std::vector<bool> *given, std::vector<HostTensor> *inputs) {
   const int32_t at = find(program.inputs, program.input_count, tensor.name);
   if (at < 0) {
-    return bad_input(file, ": '", printable(tensor.name), "' is no input of ", program.model_name,
-                     ", which has ", names_of(program.inputs, program.input_count));
+    return bad_input(file, ": '", printable(tensor.name), "' is no input of the model, which has ",
+                     names_of(program.inputs, program.input_count));
   }
   const size_t i = static_cast<size_t>(at);
   if ((*given)[i]) {
@@ -65,6 +60,34 @@ Error add_input(const sylvite_program &program, HostTensor tensor, const std::st
   (*given)[i] = true;
   (*inputs)[i] = std::move(tensor);
   return {};
+}
+
+// A run's error names the input that it is about; the user also wants the file that the input came
+// from.
+Error naming_file(Error error, const sylvite_program &program, const ProgramOptions &options) {
+  std::string named, all;
+  const auto add = [](std::string &text, const std::string &file) {
+    if (text.find(file) == std::string::npos) {
+      text += (text.empty() ? "" : ", ") + file;
+    }
+  };
+  for (int32_t i = 0; i < program.input_count; ++i) {
+    const std::string name = program.inputs[i].name;
+    std::string file = options.inputs_file;
+    for (const NamedFile &input : options.inputs) {
+      file = input.name == name ? input.file : file;
+    }
+    add(all, file);
+    if (error.message.find("'" + name + "'") != std::string::npos ||
+        error.message.starts_with(name + ":")) {
+      add(named, file);
+    }
+  }
+  const std::string &files = named.empty() ? all : named;
+  if (error.code == SYLVITE_BAD_INPUT && !files.empty()) {
+    error.message = files + ": " + error.message;
+  }
+  return error;
 }
 
 struct ContextEnd {
@@ -137,11 +160,8 @@ int64_t count_of(const sylvite_tensor &tensor) {
 
 // Without a file to write to: name, type, shape and the first elements.
 void print_summary(const char *name, const sylvite_tensor &tensor) {
-  printf("%s %s [", name, dtype_name(tensor.dtype));
-  for (int32_t axis = 0; axis < tensor.rank; ++axis) {
-    printf("%s%lld", axis > 0 ? ", " : "", static_cast<long long>(tensor.dims[axis]));
-  }
-  printf("]");
+  const std::string shape = shape_text(std::span(tensor.dims, static_cast<size_t>(tensor.rank)));
+  printf("%s %s %s", name, dtype_name(tensor.dtype), shape.c_str());
   const int64_t count = count_of(tensor);
   for (int64_t i = 0; i < std::min(count, kShownElements); ++i) {
     printf(" %.7g", element(tensor.data, tensor.dtype, i));
@@ -231,8 +251,8 @@ Error run_arrays(const sylvite_model &model, const ProgramOptions &options) {
   const sylvite_program &program = *model.program;
   for (const NamedFile &output : options.outputs) {
     if (find(program.outputs, program.output_count, output.name) < 0) {
-      return bad_input("--output: '", printable(output.name), "' is no output of ",
-                       program.model_name, ", which has ",
+      return bad_input("--output: '", printable(output.name),
+                       "' is no output of the model, which has ",
                        names_of(program.outputs, program.output_count));
     }
   }
@@ -242,7 +262,7 @@ Error run_arrays(const sylvite_model &model, const ProgramOptions &options) {
   }
   Result<Ran> ran = run(model, inputs.value(), options.threads);
   if (!ran.ok()) {
-    return ran.error();
+    return naming_file(ran.error(), program, options);
   }
   if (options.outputs_file.empty() && options.outputs.empty()) {
     for (size_t i = 0; i < ran.value().outputs.size(); ++i) {

@@ -11,7 +11,9 @@
 #include <string>
 
 #include "runtime/abi.h"
+#include "runtime/cpu.h"
 #include "runtime/io/result.h"
+#include "runtime/io/text.h"
 #include "runtime/program/arrays.h"
 #include "runtime/program/options.h"
 #include "runtime/program/report.h"
@@ -76,6 +78,14 @@ int classify(const std::string &name, const sylvite_model &model, const ProgramO
   return classify_main(name.c_str(), &model, classify_options, options.paths);
 }
 
+std::string isa_names() {
+  std::string text;
+  for (const char *isa : kIsaNames) {
+    text += text_of(text.empty() ? "" : " or ", isa);
+  }
+  return text;
+}
+
 int act(const std::string &name, const sylvite_program &program, const ProgramOptions &options) {
   if (options.action == Action::Help || options.action == Action::Version ||
       options.action == Action::Licences) {  // on any CPU
@@ -84,6 +94,11 @@ int act(const std::string &name, const sylvite_program &program, const ProgramOp
                                                                  : std::string(program.licences);
     fputs(text.c_str(), stdout);
     return 0;
+  }
+  if (const char *isa = getenv("SYLVITE_ISA"); isa != nullptr && *isa != 0 && !parse_isa(isa)) {
+    fprintf(stderr, "%s: SYLVITE_ISA is '%s': expected %s\n", name.c_str(), printable(isa).c_str(),
+            isa_names().c_str());
+    return kExitUsage;
   }
   sylvite_model *opened = nullptr;
   char message[512] = "";

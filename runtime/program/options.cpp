@@ -2,14 +2,17 @@
 #include "runtime/program/options.h"
 
 #include <getopt.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
 
+#include "runtime/bench.h"
 #include "runtime/dim_text.h"
 #include "runtime/dtype.h"
+#include "runtime/io/text.h"
 #include "runtime/tasks/classify.h"
 
 namespace sylvite {
@@ -27,6 +30,7 @@ enum Code {
   kSelfTest,
   kSize,
   kRuns,
+  kNoLimit,
   kThreads,
   kJson,
   kTopK,
@@ -46,6 +50,7 @@ constexpr option kOptions[] = {
     {"selftest", no_argument, nullptr, kSelfTest},
     {"size", required_argument, nullptr, kSize},
     {"runs", required_argument, nullptr, kRuns},
+    {"no-limit", no_argument, nullptr, kNoLimit},
     {"threads", required_argument, nullptr, kThreads},
     {"json", no_argument, nullptr, kJson},
     {"top-k", required_argument, nullptr, kTopK},
@@ -81,6 +86,54 @@ Error parse_named_file(const char *option_name, const char *text, std::vector<Na
   return {};
 }
 
+Error parse_file(const char *option_name, const char *text, std::string *file) {
+  if (*text == 0) {
+    return usage(text_of(option_name, ": expected FILE.npz, got nothing"));
+  }
+  if (!file->empty()) {
+    return usage(text_of(option_name, " is given twice"));
+  }
+  *file = text;
+  return {};
+}
+
+// Whether what is written to one file would replace the other one. Devices and pipes take both.
+bool same_file(const std::string &a, const std::string &b) {
+  struct stat status_a{}, status_b{};
+  if (stat(a.c_str(), &status_a) == 0 && stat(b.c_str(), &status_b) == 0) {
+    return S_ISREG(status_a.st_mode) && status_a.st_dev == status_b.st_dev &&
+           status_a.st_ino == status_b.st_ino;
+  }
+  const auto folder_of = [](const std::string &file) {
+    const size_t slash = file.rfind('/');
+    return slash == std::string::npos ? std::string("./") : file.substr(0, slash + 1);
+  };
+  const auto name_of = [](const std::string &file) { return file.substr(file.rfind('/') + 1); };
+  return name_of(a) == name_of(b) &&
+         (folder_of(a) == folder_of(b) ||
+          (stat(folder_of(a).c_str(), &status_a) == 0 &&
+           stat(folder_of(b).c_str(), &status_b) == 0 && status_a.st_dev == status_b.st_dev &&
+           status_a.st_ino == status_b.st_ino));
+}
+
+Error check_output_files(const ProgramOptions &options) {
+  std::vector<std::string> files;
+  for (const NamedFile &output : options.outputs) {
+    files.push_back(output.file);
+  }
+  if (!options.outputs_file.empty()) {
+    files.push_back(options.outputs_file);
+  }
+  for (size_t i = 0; i < files.size(); ++i) {
+    for (size_t k = 0; k < i; ++k) {
+      if (same_file(files[i], files[k])) {
+        return usage(text_of("two outputs would be written to '", printable(files[i]), "'"));
+      }
+    }
+  }
+  return {};
+}
+
 // The action that an option asks for; two of them contradict each other.
 Error choose(Action action, const char *name, const char **chosen, ProgramOptions *options) {
   if (*chosen != nullptr && options->action != action) {
@@ -94,11 +147,9 @@ Error choose(Action action, const char *name, const char **chosen, ProgramOption
 Error parse_one(int code, const char *argument, const char **chosen, ProgramOptions *options) {
   switch (code) {
     case kInputs:
-      options->inputs_file = argument;
-      return {};
+      return parse_file("--inputs", argument, &options->inputs_file);
     case kOutputs:
-      options->outputs_file = argument;
-      return {};
+      return parse_file("--outputs", argument, &options->outputs_file);
     case kInput:
       return parse_named_file("--input", argument, &options->inputs);
     case kOutput:
@@ -121,6 +172,9 @@ Error parse_one(int code, const char *argument, const char **chosen, ProgramOpti
       return {};
     case kRuns:
       return parse_count("--runs", argument, 1000000, &options->runs);
+    case kNoLimit:
+      options->no_limit = true;
+      return {};
     case kThreads:
       return parse_count("--threads", argument, kMaxThreads, &options->threads);
     case kTopK:
@@ -148,11 +202,8 @@ std::string tensor_lines(const sylvite_tensor_info *infos, int32_t count) {
   std::string text;
   for (int32_t i = 0; i < count; ++i) {
     text += text_of("  ", infos[i].name, std::string(width - strlen(infos[i].name) + 2, ' '),
-                    dtype_name(static_cast<sylvite_dtype>(infos[i].dtype)), " [");
-    for (int32_t axis = 0; axis < infos[i].rank; ++axis) {
-      text += text_of(axis > 0 ? ", " : "", infos[i].dims[axis]);
-    }
-    text += "]\n";
+                    dtype_name(static_cast<sylvite_dtype>(infos[i].dtype)), " ",
+                    shape_text(infos[i]), "\n");
   }
   return text;
 }
@@ -210,6 +261,12 @@ Result<ProgramOptions> parse_options(int argc, char **argv, const sylvite_progra
       return error;
     }
   }
+  if (const Result<std::vector<int64_t>> sizes = parse_sizes(program, options.sizes); !sizes.ok()) {
+    return sizes.error();
+  }
+  if (Error error = check_output_files(options); !error.ok()) {
+    return error;
+  }
   options.paths.assign(argv + optind, argv + argc);
   const bool arrays = !options.inputs_file.empty() || !options.inputs.empty();
   if (chosen == nullptr && !arrays && program.classify != nullptr) {
@@ -232,8 +289,7 @@ std::string help_text(const std::string &program_name, const sylvite_program &pr
   const std::string name = program_name;
   const char *input = program.input_count > 0 ? program.inputs[0].name : "x";
   const char *output = program.output_count > 0 ? program.outputs[0].name : "y";
-  std::string text =
-      text_of(name, " runs the model '", program.model_name, "', compiled by Sylvite.\n\n");
+  std::string text = text_of(name, " runs ", program.model_name, ", compiled by Sylvite.\n\n");
   if (program.classify != nullptr) {
     text += text_of("  ", name, " ", kClassifyUsage, "\n\n", kClassifyHelp,
                     "\nAs a function on arrays:\n\n");
@@ -255,6 +311,7 @@ std::string help_text(const std::string &program_name, const sylvite_program &pr
       "  --bench [--runs N]     times of runs and of each call; --json; on given inputs or on "
       "--size\n"
       "  --size NAME=N,...      values of the symbols for --info and --bench\n"
+      "  --no-limit             lets --bench run at sizes that take very long or much memory\n"
       "  --selftest             runs stored inputs and compares\n"
       "  --version              model, compiler, instruction set levels\n"
       "  --licences             of what is in this program\n"

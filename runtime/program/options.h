@@ -21,6 +21,7 @@ struct ProgramOptions {
   std::vector<NamedFile> inputs, outputs;  // .npy
   std::string sizes;                       // "batch=4,length=128"
   bool json = false;
+  bool no_limit = false;
   int threads = 0;  // 0: what the process may use
   int runs = 0;     // 0: as many as take a second
   int top_k = 5, batch = 8;

@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "runtime/bench.h"
 #include "runtime/context.h"
@@ -18,13 +19,18 @@
 namespace sylvite {
 namespace {
 
+// A number where the size is one, else the text of its expression.
+std::string json_size(const std::string &dim) {
+  return dim.find_first_not_of("0123456789") == std::string::npos ? dim : json_string(dim);
+}
+
 std::string json_tensors(const sylvite_tensor_info *infos, int32_t count) {
   std::string text = "[";
   for (int32_t i = 0; i < count; ++i) {
     text += text_of(i > 0 ? ", " : "", "{\"name\": ", json_string(infos[i].name), ", \"dtype\": \"",
                     dtype_name(static_cast<sylvite_dtype>(infos[i].dtype)), "\", \"shape\": [");
     for (int32_t axis = 0; axis < infos[i].rank; ++axis) {
-      text += text_of(axis > 0 ? ", " : "", json_string(infos[i].dims[axis]));
+      text += text_of(axis > 0 ? ", " : "", json_size(infos[i].dims[axis]));
     }
     text += "]}";
   }
@@ -35,11 +41,8 @@ std::string plain_tensors(const char *kind, const sylvite_tensor_info *infos, in
   std::string text;
   for (int32_t i = 0; i < count; ++i) {
     text += text_of(kind, " ", infos[i].name, ": ",
-                    dtype_name(static_cast<sylvite_dtype>(infos[i].dtype)), " [");
-    for (int32_t axis = 0; axis < infos[i].rank; ++axis) {
-      text += text_of(axis > 0 ? ", " : "", infos[i].dims[axis]);
-    }
-    text += "]\n";
+                    dtype_name(static_cast<sylvite_dtype>(infos[i].dtype)), " ",
+                    shape_text(infos[i]), "\n");
   }
   return text;
 }
@@ -66,8 +69,14 @@ std::string plain_symbols(const sylvite_program &program) {
   return text;
 }
 
-// Bytes of the arena at these sizes, as a run would take them.
-Result<int64_t> arena_bytes(const sylvite_model &model, std::span<const int64_t> symbols) {
+struct Needs {
+  int64_t input_bytes = 0, arena_bytes = 0;
+  double operations = 0;
+};
+
+// What a run takes at these sizes.
+Result<Needs> needs_at(const sylvite_model &model, std::span<const int64_t> symbols) {
+  Needs needs;
   sylvite_context *made = nullptr;
   char message[512] = "";
   const sylvite_context_options options = {1, 0};
@@ -81,6 +90,7 @@ Result<int64_t> arena_bytes(const sylvite_model &model, std::span<const int64_t>
   std::vector<int64_t> dims;
   for (int32_t i = 0; i < model.program->input_count; ++i) {
     const sylvite_tensor_info &info = model.program->inputs[i];
+    int64_t bytes = dtype_size(static_cast<sylvite_dtype>(info.dtype));
     for (int32_t axis = 0; axis < info.rank; ++axis) {
       const std::optional<int64_t> size =
           evaluate_dim(*model.program, info.dims[axis], symbols.data());
@@ -89,12 +99,64 @@ Result<int64_t> arena_bytes(const sylvite_model &model, std::span<const int64_t>
                          ") is out of range");
       }
       dims.push_back(*size);
+      if (__builtin_mul_overflow(bytes, *size, &bytes)) {
+        return bad_input("input '", info.name, "' would have 2^31 elements or more");
+      }
     }
+    needs.input_bytes += bytes;
   }
   if (const int32_t status = prepare_shape(*made, dims.data())) {
     return Error{static_cast<sylvite_result>(status), sylvite_context_error(made)};
   }
-  return sylvite_context_arena_bytes(made);
+  needs.arena_bytes = sylvite_context_arena_bytes(made);
+  std::vector<int64_t> flops(static_cast<size_t>(model.program->call_count)), bytes = flops;
+  model.program->costs(made->current->symbols, flops.data(), bytes.data());
+  for (const int64_t count : flops) {
+    needs.operations += static_cast<double>(count);
+  }
+  return needs;
+}
+
+// "batch=4, length=9"
+std::string sizes_text(const sylvite_program &program, std::span<const int64_t> symbols) {
+  std::string text;
+  for (int32_t i = 0; i < program.symbol_count; ++i) {
+    text +=
+        text_of(i > 0 ? ", " : "", program.symbols[i].name, "=", symbols[static_cast<size_t>(i)]);
+  }
+  return text;
+}
+
+Result<Needs> needs_of_sizes(const sylvite_model &model, std::span<const int64_t> symbols) {
+  Result<Needs> needs = needs_at(model, symbols);
+  if (!needs.ok() && model.program->symbol_count > 0) {
+    return Error{needs.error().code, text_of("--size ", sizes_text(*model.program, symbols), ": ",
+                                             needs.error().message)};
+  }
+  return needs;
+}
+
+// Made-up inputs may have any size that someone types: far beyond what is measured on purpose, we
+// ask.
+constexpr int64_t kMaxBenchBytes = int64_t{8} << 30;
+constexpr double kMaxBenchOperations = 2e13;  // minutes a run
+
+Error check_bench_sizes(const sylvite_model &model, std::span<const int64_t> symbols) {
+  const Result<Needs> needs = needs_of_sizes(model, symbols);
+  if (!needs.ok()) {
+    return needs.error();
+  }
+  const int64_t bytes = needs.value().input_bytes + needs.value().arena_bytes;
+  const double operations = needs.value().operations;
+  if (bytes <= kMaxBenchBytes && operations <= kMaxBenchOperations) {
+    return {};
+  }
+  constexpr int64_t kMega = 1000000;
+  return bad_input("--size ", sizes_text(*model.program, symbols), ": a run would take ",
+                   bytes / kMega, " MB of memory and ", static_cast<int64_t>(operations / 1e9),
+                   " GFLOP; beyond ", kMaxBenchBytes / kMega, " MB or ",
+                   static_cast<int64_t>(kMaxBenchOperations / 1e9),
+                   " GFLOP --bench wants --no-limit");
 }
 
 std::string levels_text(int32_t mask) {
@@ -125,9 +187,9 @@ Error print_info(const sylvite_model &model, const ProgramOptions &options) {
   if (!symbols.ok()) {
     return symbols.error();
   }
-  const Result<int64_t> arena = arena_bytes(model, symbols.value());
-  if (!arena.ok()) {
-    return arena.error();
+  const Result<Needs> needs = needs_of_sizes(model, symbols.value());
+  if (!needs.ok()) {
+    return needs.error();
   }
   std::string sizes;
   for (int32_t i = 0; i < program.symbol_count; ++i) {
@@ -144,13 +206,13 @@ Error print_info(const sylvite_model &model, const ProgramOptions &options) {
                              ", \"symbols\": ", json_symbols(program),
                              ", \"weight_bytes\": ", program.weight_bytes,
                              ", \"calls\": ", program.call_count, ", \"sizes\": {", sizes,
-                             "}, \"arena_bytes\": ", arena.value(), "}\n")
+                             "}, \"arena_bytes\": ", needs.value().arena_bytes, "}\n")
                    : text_of("model ", program.model_name, "\n",
                              plain_tensors("input", program.inputs, program.input_count),
                              plain_tensors("output", program.outputs, program.output_count),
                              plain_symbols(program), "weights: ", program.weight_bytes,
-                             " bytes\ncalls: ", program.call_count, "\narena: ", arena.value(),
-                             " bytes", sizes, "\n");
+                             " bytes\ncalls: ", program.call_count,
+                             "\narena: ", needs.value().arena_bytes, " bytes", sizes, "\n");
   fputs(text.c_str(), stdout);
   return {};
 }
@@ -162,6 +224,11 @@ Error print_bench(const sylvite_model &model, const ProgramOptions &options) {
   const Result<std::vector<int64_t>> symbols = parse_sizes(program, options.sizes);
   if (!symbols.ok()) {
     return symbols.error();
+  }
+  if (!given && !stored && !options.no_limit) {
+    if (Error error = check_bench_sizes(model, symbols.value()); !error.ok()) {
+      return error;
+    }
   }
   Result<std::vector<HostTensor>> inputs = given    ? read_inputs(program, options)
                                            : stored ? stored_inputs(model)

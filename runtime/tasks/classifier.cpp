@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "runtime/abi.h"
+#include "runtime/dim_text.h"
 #include "runtime/dtype.h"
 #include "runtime/half.h"
 #include "runtime/images/decode.h"
@@ -69,14 +70,6 @@ int64_t fixed_size(const char *dim) {
     value = value * 10 + (*c - '0');
   }
   return value;
-}
-
-std::string shape_text(const sylvite_tensor_info &info) {
-  std::string text = "[";
-  for (int32_t d = 0; d < info.rank; ++d) {
-    text += text_of(d > 0 ? ", " : "", info.dims[d]);
-  }
-  return text + "]";
 }
 
 bool is_float(int32_t dtype) {

@@ -19,9 +19,9 @@
 #include "runtime/include/sylvite/classifier.h"
 #include "runtime/io/file.h"
 #include "runtime/io/result.h"
+#include "runtime/io/text.h"
 #include "runtime/json.h"
 #include "runtime/model.h"
-#include "runtime/tasks/text.h"
 
 namespace sylvite {
 namespace {
@@ -43,7 +43,14 @@ bool has_image_suffix(std::string_view name) {
   return suffix == "png" || suffix == "jpg" || suffix == "jpeg";
 }
 
-// Names of the images in a folder, sorted; hidden ones are left out, as the shell does.
+// A folder, a pipe, a device: no image, and reading it might never end.
+bool is_no_file(const std::string &path) {
+  struct stat status{};
+  return stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode);
+}
+
+// Names of the images in a folder, sorted; hidden ones are left out, as the shell does, and what is
+// no file, whatever its name.
 Result<std::vector<std::string>> list_images(const std::string &folder) {
   DIR *const stream = opendir(folder.c_str());
   if (stream == nullptr) {
@@ -51,7 +58,8 @@ Result<std::vector<std::string>> list_images(const std::string &folder) {
   }
   std::vector<std::string> names;
   while (const dirent *const entry = readdir(stream)) {
-    if (entry->d_name[0] != '.' && has_image_suffix(entry->d_name)) {
+    if (entry->d_name[0] != '.' && has_image_suffix(entry->d_name) &&
+        !is_no_file(text_of(folder, "/", entry->d_name))) {
       names.emplace_back(entry->d_name);
     }
   }
@@ -134,7 +142,8 @@ class ClassifyRun {
     files_.clear();
     if ((std::fflush(stdout) != 0 || std::ferror(stdout) != 0) && !broken_) {
       broken_ = true;
-      report(bad_input("standard output: cannot be written: ", std::strerror(errno)));
+      report(bad_input("standard output cannot be written: ", std::strerror(errno)));
+      std::clearerr(stdout);  // reported
     }
   }
 

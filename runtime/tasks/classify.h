@@ -21,7 +21,8 @@ inline constexpr char kClassifyHelp[] =
     R"(Classifies images. An IMAGE is a PNG or JPEG file; of a FOLDER all *.png, *.jpg and *.jpeg files
 are taken, sorted by name, those of its subfolders are not; - reads a list from standard input, one
 path a line. A file that cannot be read is named on standard error; the others are classified all
-the same, and the exit code is 1.
+the same, and the exit code is 1. Pixels are what Pillow's Image.open(FILE).convert("RGB") gives, so a
+photo's orientation tag is not applied, alpha is dropped, and grey of 16 bits is cut off at 255.
 
   --top-k K        labels an image (default 5)
   --json           one JSON object a line: {"file", "top": [{"label", "score"}]}

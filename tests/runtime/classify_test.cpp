@@ -22,9 +22,9 @@
 #include "runtime/include/sylvite/classifier.h"
 #include "runtime/include/sylvite/classifier.hpp"
 #include "runtime/include/sylvite/sylvite.h"
+#include "runtime/io/text.h"
 #include "runtime/json.h"
 #include "runtime/tasks/classify.h"
-#include "runtime/tasks/text.h"
 #include "tests/runtime/golden_images.h"
 
 namespace sylvite {
@@ -330,6 +330,8 @@ TEST_F(Classify, FoldersAreSortedAndNotDescended) {
   copy("grey.jpg", "set/.hidden.jpg");
   copy("rgb-8.png", "set/notes.txt");
   copy("rgb-8.png", "set/deeper/d.png");
+  std::filesystem::create_directory(folder_ / "set/folder.png");
+  ASSERT_EQ(mkfifo(path("set/pipe.png").c_str(), 0600), 0);
   const Outcome outcome = classify({path("set/")}, {.json = true});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   std::vector<std::string> files;
@@ -449,11 +451,11 @@ TEST_F(Classify, ResultsThatCannotBeWritten) {
   ::testing::internal::CaptureStderr();
   const int code = classify_main("program", model, {.batch = 1}, paths);
   const std::string err = ::testing::internal::GetCapturedStderr();
-  std::clearerr(stdout);
+  EXPECT_EQ(std::ferror(stdout), 0);  // else the main program would say it again
   dup2(kept, STDOUT_FILENO);
   close(kept);
   EXPECT_EQ(code, 1);
-  EXPECT_EQ(err, "program: standard output: cannot be written: No space left on device\n");
+  EXPECT_EQ(err, "program: standard output cannot be written: No space left on device\n");
 }
 
 TEST_F(Classify, ModelsOfAnotherForm) {

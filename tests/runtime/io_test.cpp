@@ -336,6 +336,13 @@ TEST_F(TensorFile, LinksArePreservedAndPermissionsUsual) {
   EXPECT_EQ(status.st_mode & 0777, 0666 & ~mask);
 }
 
+TEST_F(TensorFile, APipeWithoutAWriterDoesNotHang) {
+  ASSERT_EQ(mkfifo(path("pipe").c_str(), 0600), 0);
+  const Result<HostTensor> tensor = read_npy(path("pipe"));
+  ASSERT_FALSE(tensor.ok());
+  EXPECT_EQ(tensor.error().message, path("pipe") + ": is a pipe that nobody writes to");
+}
+
 TEST_F(TensorFile, ReadsFromAPipe) {
   ASSERT_EQ(mkfifo(path("pipe").c_str(), 0600), 0);
   const std::string command = "cat '" + golden("stored.npz") + "' > '" + path("pipe") + "' &";

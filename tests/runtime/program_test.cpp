@@ -176,8 +176,9 @@ TEST_F(Program, WrongInputsAreOneLine) {
   write(inputs);
   const std::vector<std::string> arguments = {"--inputs", file("in.npz"), "--outputs",
                                               file("out.npz")};
-  expect_error(arguments, 1,
-               file("in.npz") + ": 'z' is no input of fake, which has 'x', 'y', 'ids', 'tail'");
+  expect_error(
+      arguments, 1,
+      file("in.npz") + ": 'z' is no input of the model, which has 'x', 'y', 'ids', 'tail'");
   inputs = good_inputs();
   inputs.pop_back();
   write(inputs);
@@ -189,11 +190,18 @@ TEST_F(Program, WrongInputsAreOneLine) {
   inputs = good_inputs();
   inputs[1].dims = {4, 1};
   write(inputs);
-  expect_error(arguments, 1, "input 'y': expected shape [batch, 4], got [4, 1]");
+  expect_error(arguments, 1, file("in.npz") + ": input 'y': expected shape [batch, 4], got [4, 1]");
+  ASSERT_TRUE(write_npy(file("tail.npy"), tensor<float>("tail", SYLVITE_F32, {1}, {0})).ok());
+  inputs = good_inputs();
+  inputs.pop_back();
+  write(inputs);
+  expect_error({"--inputs", file("in.npz"), "--input", "tail=" + file("tail.npy")}, 1,
+               file("tail.npy") + ": input 'tail': dimension 0 is 1, expected length + 1 = 3");
   inputs = good_inputs();
   inputs[2] = tensor<int64_t>("ids", SYLVITE_I64, {1, 2}, {1, 5});
   write(inputs);
-  expect_error(arguments, 1, "ids: index 5 at [0, 1] is out of range for 'table' (5 rows)");
+  expect_error(arguments, 1,
+               file("in.npz") + ": ids: index 5 at [0, 1] is out of range for 'table' (5 rows)");
   EXPECT_FALSE(std::filesystem::exists(file("out.npz")));
   expect_error({"--inputs", write(good_inputs()), "--input", "x=" + file("none.npy")}, 1,
                file("none.npy") + ": cannot be opened: No such file or directory");
@@ -201,7 +209,7 @@ TEST_F(Program, WrongInputsAreOneLine) {
   expect_error({"--inputs", file("in.npz"), "--input", "x=" + file("x.npy")}, 1,
                file("x.npy") + ": input 'x' is given twice");
   expect_error({"--inputs", file("in.npz"), "--output", "w=" + file("w.npy")}, 1,
-               "--output: 'w' is no output of fake, which has 'scaled', 'echo'");
+               "--output: 'w' is no output of the model, which has 'scaled', 'echo'");
 }
 
 TEST_F(Program, OutputsThatCannotBeWritten) {
@@ -228,6 +236,25 @@ TEST_F(Program, MistakesInTheUsage) {
                "--threads: expected a number from 1 to 4096, got '0'; see fake --help");
   expect_error({"--threads", "2x", "--info"}, 2,
                "--threads: expected a number from 1 to 4096, got '2x'; see fake --help");
+  expect_error({"--outputs", ""}, 2, "--outputs: expected FILE.npz, got nothing; see fake --help");
+  expect_error({"--inputs", "a.npz", "--inputs", "b.npz"}, 2,
+               "--inputs is given twice; see fake --help");
+  std::filesystem::create_directory_symlink(folder_, folder_ / "link");
+  for (const std::string &again :
+       {file("out"), file("link/out"), file("../") + folder_.filename().string() + "/out"}) {
+    expect_error({"--output", "scaled=" + file("out"), "--output", "echo=" + again}, 2,
+                 "two outputs would be written to '" + again + "'; see fake --help");
+  }
+  expect_error({"--outputs", file("out"), "--output", "echo=" + file("out")}, 2,
+               "two outputs would be written to '" + file("out") + "'; see fake --help");
+  expect_error(
+      {"--info", "--size", "width=3"}, 2,
+      "--size: expected NAME=NUMBER with a name out of [batch, length], got 'width=3'; see "
+      "fake --help");
+  expect_error({"--info", "--size", "batch=abc"}, 2,
+               "--size: batch is a number from 1 to 100000, got 'abc'; see fake --help");
+  expect_error({"--bench", "--size", "batch=0"}, 2,
+               "--size: batch is a number from 1 to 100000, got '0'; see fake --help");
   expect_error({"--info", "--bench"}, 2, "--info and --bench exclude each other; see fake --help");
 }
 
@@ -240,14 +267,20 @@ TEST_F(Program, Info) {
   EXPECT_THAT(outcome.out, HasSubstr("arena: 192 bytes at batch=3, length=5\n"));
   const nlohmann::json json =
       nlohmann::json::parse(run({"--info", "--json", "--size=batch=30"}).out);
-  EXPECT_EQ(json["inputs"][3]["shape"][0], "length + 1");
+  EXPECT_EQ(json["inputs"][3]["shape"], nlohmann::json({"length + 1"}));
+  EXPECT_EQ(json["outputs"][0]["shape"], nlohmann::json({"batch", 4}));
   EXPECT_EQ(json["symbols"][1]["upper"], nullptr);
   EXPECT_EQ(json["sizes"]["batch"], 30);
   EXPECT_EQ(json["arena_bytes"], 3 * 512);
-  expect_error({"--info", "--size", "width=3"}, 1,
-               "--size: expected NAME=NUMBER with a name out of [batch, length], got 'width=3'");
-  expect_error({"--info", "--size", "batch=0"}, 1,
-               "--size: batch is a number from 1 to 100000, got '0'");
+}
+
+// What nobody would wait for is refused at once.
+TEST_F(Program, SizesBeyondMeasure) {
+  expect_error(
+      {"--bench", "--size", "batch=100000,length=1000000000"}, 1,
+      "--size batch=100000, length=1000000000: a run would take 800004008 MB of memory and "
+      "400000 GFLOP; beyond 8589 MB or 20000 GFLOP --bench wants --no-limit");
+  EXPECT_EQ(run({"--info", "--size", "length=99999999999999999"}).code, 0);
 }
 
 TEST_F(Program, Bench) {
@@ -294,7 +327,7 @@ TEST_F(Program, SaysWhatItIs) {
 
 TEST_F(Program, ALevelThatIsNotToBeHad) {
   const Outcome outcome = run({"--info"}, "", {"SYLVITE_ISA=x86-64-v2"});
-  EXPECT_EQ(outcome.code, 1);
+  EXPECT_EQ(outcome.code, 2);
   EXPECT_EQ(outcome.error, "fake: SYLVITE_ISA is 'x86-64-v2': expected x86-64-v3 or x86-64-v4\n");
 }
 

@@ -58,12 +58,12 @@ TEST(Open, RefusesWhatIsNotItsOwn) {
   EXPECT_THAT(open_error(program, fake_weights()), HasSubstr("version 999"));
   program = fake_program();
   program.weight_hash = 78;
-  EXPECT_EQ(open_error(program, fake_weights()), "fake: the weights belong to another model");
+  EXPECT_EQ(open_error(program, fake_weights()), "the weights belong to another model");
   program = fake_program();
   program.weight_bytes += 1;
-  EXPECT_EQ(open_error(program, fake_weights()), "fake: the weights belong to another model");
+  EXPECT_EQ(open_error(program, fake_weights()), "the weights belong to another model");
   // This test's own last segment holds no weights.
-  EXPECT_EQ(open_error(fake_program(), nullptr), "fake: the weights are missing");
+  EXPECT_EQ(open_error(fake_program(), nullptr), "the weights are missing");
 }
 
 constexpr CpuFeatures kEverything = {~0u, ~0u, ~0u, ~uint64_t{0}};
@@ -74,17 +74,19 @@ TEST(Open, TheBestLevelThatBothHave) {
   CpuFeatures cpu = kEverything;
   cpu.leaf7_ebx &= ~(1u << 31);  // no avx512vl
   EXPECT_EQ(level(cpu, 3, nullptr), "x86-64-v3");
-  EXPECT_EQ(level(cpu, 2, nullptr), "fake holds code for x86-64-v4, and this CPU lacks avx512vl");
+  EXPECT_EQ(level(cpu, 2, nullptr),
+            "the program holds code for x86-64-v4, and this CPU lacks avx512vl");
   cpu = kEverything;
   cpu.saved_registers = 0x7;  // the system saves 256 bits only
   EXPECT_EQ(level(cpu, 3, nullptr), "x86-64-v3");
   cpu.saved_registers = 0x3;
-  EXPECT_EQ(level(cpu, 3, nullptr),
-            "fake holds code for x86-64-v3 and x86-64-v4, and this CPU lacks 256-bit registers "
-            "saved by the "
-            "operating system");
+  EXPECT_EQ(
+      level(cpu, 3, nullptr),
+      "the program holds code for x86-64-v3 and x86-64-v4, and this CPU lacks 256-bit registers "
+      "saved by the "
+      "operating system");
   EXPECT_EQ(level({}, 3, nullptr),
-            "fake holds code for x86-64-v3 and x86-64-v4, and this CPU lacks avx");
+            "the program holds code for x86-64-v3 and x86-64-v4, and this CPU lacks avx");
   // Each feature of v3 is asked for.
   for (uint32_t bit : {28u, 12u, 29u, 22u}) {
     cpu = kEverything;
@@ -104,7 +106,7 @@ TEST(Open, ALevelCanBeForced) {
   EXPECT_EQ(level(kEverything, 3, "x86-64-v2"),
             "SYLVITE_ISA is 'x86-64-v2': expected x86-64-v3 or x86-64-v4");
   EXPECT_EQ(level(kEverything, 1, "x86-64-v4"),
-            "SYLVITE_ISA is 'x86-64-v4', but fake holds code for x86-64-v3 only");
+            "SYLVITE_ISA is 'x86-64-v4', but the program holds code for x86-64-v3 only");
   CpuFeatures cpu = kEverything;
   cpu.leaf7_ebx &= ~(1u << 16);
   EXPECT_EQ(level(cpu, 3, "x86-64-v4"), "SYLVITE_ISA is 'x86-64-v4', but this CPU lacks avx512f");
