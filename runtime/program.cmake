@@ -18,11 +18,12 @@ set(SYLVITE_PROGRAM_COMPILE
   -fno-exceptions -fno-rtti -ffunction-sections -fdata-sections -fomit-frame-pointer
   -fno-unwind-tables -fno-asynchronous-unwind-tables -fno-stack-protector -fno-sanitize=all
   -ffile-prefix-map=${source_root}/= -I${source_root} -isystem ${SYLVITE_STB_INCLUDE}
+  -isystem ${SYLVITE_SENTENCEPIECE}/lite
   CACHE INTERNAL "")
 
 # sylvite_zig_object(result source [flags...]): compiles one source file into an object, and names it.
 # Small code, but for the sources in which time is spent.
-set(SYLVITE_FAST_SOURCES arena calls decode library_kernels peak preprocess resize stb threads crc32 CACHE INTERNAL "")
+set(SYLVITE_FAST_SOURCES arena calls decode library_kernels peak preprocess resize sentencepiece stb threads crc32 vocabulary CACHE INTERNAL "")
 function(sylvite_zig_object result source)
   get_filename_component(source ${source} ABSOLUTE)
   get_filename_component(stem ${source} NAME_WE)
@@ -49,7 +50,7 @@ set(program_sources
   ${CMAKE_CURRENT_SOURCE_DIR}/program/arrays.cpp ${CMAKE_CURRENT_SOURCE_DIR}/program/main.cpp
   ${CMAKE_CURRENT_SOURCE_DIR}/program/memory_functions.cpp ${CMAKE_CURRENT_SOURCE_DIR}/program/options.cpp
   ${CMAKE_CURRENT_SOURCE_DIR}/program/report.cpp)
-foreach(library sylvite_runtime sylvite_io sylvite_images sylvite_tasks)
+foreach(library sylvite_runtime sylvite_io sylvite_images sylvite_tokens sylvite_tasks)
   get_target_property(sources ${library} SOURCES)
   get_target_property(folder ${library} SOURCE_DIR)
   foreach(source ${sources})

@@ -18,6 +18,7 @@ typedef enum sylvite_result {
   SYLVITE_OK = 0,
   SYLVITE_BAD_INPUT = 1,      /* wrong name, type, shape, index; CPU below the artifact's levels */
   SYLVITE_OUT_OF_MEMORY = 2,
+  SYLVITE_CANCELLED = 3,      /* by the caller's own callback */
   SYLVITE_INTERNAL = 70       /* a bug of Sylvite's */
 } sylvite_result;
 
