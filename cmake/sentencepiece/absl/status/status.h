@@ -1,0 +1,3 @@
+// See ../../abseil_names.h.
+#pragma once
+#include "abseil_names.h"
