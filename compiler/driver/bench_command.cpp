@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <map>
@@ -13,12 +14,15 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include <elf.h>
 #include <unistd.h>
 
 #include "compiler/driver/commands.h"
 #include "compiler/driver/flags.h"
 #include "compiler/driver/loaded_model.h"
+#include "compiler/driver/work_limits.h"
 #include "compiler/ir/error.h"
+#include "runtime/abi.h"
 #include "runtime/bench.h"
 
 namespace sylvite {
@@ -31,7 +35,7 @@ struct BenchFlags {
   TargetFlags target;
   std::vector<std::string> sizes;
   int threads = 0, runs = 0;
-  bool json = false, calls = false;
+  bool json = false, calls = false, no_limit = false;
 };
 
 constexpr const char *kExamples = R"(Examples:
@@ -162,11 +166,46 @@ void print_table(const BenchReport &found, const std::vector<Row> &rows, const S
               calls * 1e6, 100 * calls / run, rate(flops, run), "", 100 * rate(flops, run) / peak);
 }
 
+template <typename T>
+bool read_at(std::ifstream &stream, uint64_t offset, T &value) {
+  return offset <= INT64_MAX && stream.seekg(static_cast<std::streamoff>(offset)) &&
+         stream.read(reinterpret_cast<char *>(&value), sizeof value);
+}
+
+// Our programs end with the weights (runtime/abi.h); only these are started.
+bool carries_weights(std::ifstream &stream) {
+  Elf64_Ehdr header{};
+  if (!read_at(stream, 0, header) || header.e_ident[EI_CLASS] != ELFCLASS64) {
+    return false;
+  }
+  Elf64_Phdr last{};
+  for (uint64_t i = 0; i < header.e_phnum; ++i) {
+    Elf64_Phdr segment{};
+    if (!read_at(stream, header.e_phoff + i * sizeof segment, segment)) {
+      return false;
+    }
+    last = segment.p_type == PT_LOAD && segment.p_vaddr >= last.p_vaddr ? segment : last;
+  }
+  sylvite_weight_header weights{};
+  constexpr char kMagic[sizeof weights.magic] = "sylvite weights";
+  return read_at(stream, last.p_offset, weights) &&
+         std::equal(std::begin(kMagic), std::end(kMagic), std::begin(weights.magic));
+}
+
 bool is_program(const std::string &file) {
-  std::array<char, 4> magic{};
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(file, error)) {
+    return false;  // the import says what is wrong with it
+  }
+  std::array<char, SELFMAG> magic{};
   std::ifstream stream(file, std::ios::binary);
-  return stream.read(magic.data(), magic.size()) &&
-         magic == std::array<char, 4>{'\x7f', 'E', 'L', 'F'};
+  if (!read_at(stream, 0, magic) || !std::equal(magic.begin(), magic.end(), ELFMAG)) {
+    return false;
+  }
+  if (!carries_weights(stream)) {
+    throw_model_error(file, ": is a program, but not one that sylvite compiled");
+  }
+  return true;
 }
 
 // Replaces this process by the program's own --bench.
@@ -188,6 +227,9 @@ bool is_program(const std::string &file) {
   if (flags.json) {
     words.emplace_back("--json");
   }
+  if (flags.no_limit) {
+    words.emplace_back("--no-limit");
+  }
   std::vector<char *> pointers;
   for (std::string &word : words) {
     pointers.push_back(word.data());
@@ -203,10 +245,15 @@ void bench(const BenchFlags &flags) {
   }
   ProgressLine progress(flags.model.model);
   const SymbolSizes asked = parse_sizes(flags.sizes);
+  const CompileOptions options = in_process_options(flags.target, progress);
   LoweredModel model = lower_model(flags.model.model, lower_options(flags.model, progress));
   const SymbolSizes sizes = sizes_for(model.plan, asked);
-  const CompiledModel compiled =
-      compile_lowered(model, program_info(model), in_process_options(flags.target, progress));
+  if (!flags.no_limit) {
+    check_run_limit(model.plan, sizes);
+  }
+  progress.clear();
+  print_warnings(*model.graph);
+  const CompiledModel compiled = compile_lowered(model, program_info(model), options);
   const LoadedModel loaded(compiled);
   progress.show("measuring");
   const BenchReport found = measure(loaded, generate_inputs(model.plan, sizes, 1), flags);
@@ -228,6 +275,7 @@ void add_bench_command(CLI::App &app) {
   command->add_option("--size", flags->sizes, "sizes to run at (default: 1, then 128s)")
       ->type_name("SYMBOL=N")
       ->delimiter(',');
+  add_limit_flag(*command, flags->no_limit);
   command->add_option("--threads", flags->threads, "threads (default: all that we may use)")
       ->check(CLI::Range(1, 4096))
       ->type_name("N");

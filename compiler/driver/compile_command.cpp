@@ -9,6 +9,7 @@
 
 #include "compiler/driver/classify_config.h"
 #include "compiler/driver/commands.h"
+#include "compiler/driver/compile_translator.h"
 #include "compiler/driver/flags.h"
 #include "compiler/driver/fusion_names.h"
 #include "compiler/driver/tensor_npz.h"
@@ -41,6 +42,20 @@ constexpr const char *kExamples = R"(Examples:
   sylvite compile bert.onnx --emit=plan
       what is called in which order, as text; --emit=ir shows what each call computes)";
 
+// Also where the output is another name of one of them.
+void refuse_overwriting(const std::string &output,
+                        const std::vector<std::filesystem::path> &inputs) {
+  if (output.empty() || output == "-") {
+    return;
+  }
+  for (const std::filesystem::path &input : inputs) {
+    std::error_code error;
+    if (std::filesystem::equivalent(output, input, error)) {
+      throw UsageError("-o " + output + " would overwrite " + input.string());
+    }
+  }
+}
+
 void check_flags(const CompileFlags &flags) {
   if (flags.emit == "program" && flags.output.empty()) {
     throw UsageError("compile wants -o PROGRAM (or --emit for a text)");
@@ -48,6 +63,12 @@ void check_flags(const CompileFlags &flags) {
   if (flags.inputs.empty() != flags.expected.empty()) {
     throw UsageError("--inputs and --expected belong together");
   }
+  check_tolerances(flags.rtol, flags.atol);
+  const std::filesystem::path folder = std::filesystem::path(flags.model.model).parent_path();
+  refuse_overwriting(flags.output,
+                     {flags.model.model, flags.inputs, flags.expected, flags.classify.labels,
+                      flags.classify.config, flags.classify.preprocessor, folder / "config.json",
+                      folder / "preprocessor_config.json"});
   // Found before minutes of compiling, not after.
   if (!flags.output.empty() && flags.output != "-") {
     const std::filesystem::path folder = std::filesystem::absolute(flags.output).parent_path();
@@ -161,9 +182,16 @@ void print_summary(const CompileFlags &flags, const LoweredModel &model,
 void compile(const CompileFlags &flags) {
   const std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
   check_flags(flags);
+  if (is_translator(flags.model.model)) {
+    compile_translator(
+        {flags.model, flags.target, flags.output, flags.emit, flags.no_self_test});
+    return;
+  }
   ProgressLine progress(flags.model.model);
   const LowerOptions lowering = lower_options(flags.model, progress);
+  const CompileOptions options = compile_options(flags.target, progress);
   LoweredModel model = lower_model(flags.model.model, lowering);
+  refuse_overwriting(flags.output, model.files);
   if (flags.emit != "program") {
     const std::string text = emitted_text(flags, model, progress);
     progress.clear();
@@ -177,7 +205,6 @@ void compile(const CompileFlags &flags) {
   }
   progress.show("making the self-test");
   const std::string self_test = add_self_test(model, flags, info);
-  const CompileOptions options = compile_options(flags.target, progress);
   const CompiledModel compiled = compile_lowered(model, info, options);
   progress.show("linking");
   const std::chrono::steady_clock::time_point linking = std::chrono::steady_clock::now();
@@ -216,10 +243,17 @@ void add_compile_command(CLI::App &app) {
   command->add_option("--rtol", flags->rtol, "relative tolerance of these")->capture_default_str();
   command->add_option("--atol", flags->atol, "absolute tolerance of these")->capture_default_str();
   command->add_flag("--no-selftest", flags->no_self_test, "store no self-test");
-  command->add_option("--task", flags->task, "classify: the program takes images and prints labels")
-      ->check(CLI::IsMember({"classify"}))
-      ->type_name("TASK");
+  CLI::Option *task = command
+                          ->add_option("--task", flags->task,
+                                       "classify: the program takes images and prints labels")
+                          ->check(CLI::IsMember({"classify"}))
+                          ->type_name("TASK");
   add_classify_flags(*command, flags->classify);
+  for (CLI::Option *option : command->get_options()) {
+    if (option->get_group() == "With --task=classify") {
+      option->needs(task);
+    }
+  }
   command->footer(kExamples);
   command->callback([flags] { compile(*flags); });
 }

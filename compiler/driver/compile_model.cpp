@@ -14,6 +14,7 @@
 #include "compiler/driver/version.h"
 #include "compiler/ir/dims.h"
 #include "compiler/ir/error.h"
+#include "runtime/io/text.h"
 
 namespace sylvite {
 namespace {
@@ -57,21 +58,25 @@ void naming(const std::filesystem::path &file, const Step &step) {
 
 }  // namespace
 
-LoweredModel lower_model(const std::filesystem::path &file, const LowerOptions &options) {
+LoweredModel import_model(const std::filesystem::path &file, const LowerOptions &options) {
   LoweredModel model;
   model.file = file;
-  model.name = file.stem().string();
+  model.name = one_line(file.filename().string());
   Clock clock;
-
   report(options, "reading the model");
   ImportedModel imported = import_onnx(file, options.import);
   model.model_hash = hexadecimal(imported.hash);
   model.opset = imported.opset;
   model.producer = imported.producer;
   model.graph = std::move(imported.graph);
-  model.source = model.graph->clone();
+  model.files = std::move(imported.files);
   model.times.push_back({"import", clock.lap()});
+  return model;
+}
 
+void lower_graph(LoweredModel &model, const LowerOptions &options) {
+  Clock clock;
+  model.source = model.graph->clone();
   report(options, "fusing");
   PipelineOptions pipeline = options.pipeline;
   pipeline.timed = [&](const std::string &pass, double seconds) {
@@ -80,13 +85,18 @@ LoweredModel lower_model(const std::filesystem::path &file, const LowerOptions &
       options.pipeline.timed(pass, seconds);
     }
   };
-  naming(file, [&] { run_pipeline(*model.graph, pipeline); });
+  naming(model.file, [&] { run_pipeline(*model.graph, pipeline); });
   model.fused = count_fusions(*model.graph);
   clock.lap();  // the passes have reported themselves
 
   report(options, "planning");
-  naming(file, [&] { model.plan = make_plan(*model.graph); });
+  naming(model.file, [&] { model.plan = make_plan(*model.graph); });
   model.times.push_back({"plan", clock.lap()});
+}
+
+LoweredModel lower_model(const std::filesystem::path &file, const LowerOptions &options) {
+  LoweredModel model = import_model(file, options);
+  lower_graph(model, options);
   return model;
 }
 
@@ -99,16 +109,26 @@ ProgramInfo program_info(const LoweredModel &model) {
   return info;
 }
 
-CompiledModel compile_lowered(LoweredModel &model, const ProgramInfo &info,
-                              const CompileOptions &options) {
+CompiledModel compile_entries(std::span<LoweredModel *const> models,
+                              std::span<const ProgramInfo> infos, const CompileOptions &options) {
   Clock clock;
   CompiledModel compiled;
-  naming(model.file, [&] {
-    compiled.image = make_weight_image(model.plan, info);
-    compiled.objects = compile_objects(model.plan, compiled.image, info, options);
+  std::vector<EntryPoint> entries;
+  for (size_t i = 0; i < models.size(); ++i) {
+    entries.push_back({&models[i]->plan, &infos[i]});
+  }
+  naming(models.front()->file, [&] {
+    compiled.image = make_weight_image(entries);
+    compiled.objects = compile_objects(entries, compiled.image, options);
   });
-  model.times.push_back({"kernels and plan object", clock.lap()});
+  models.front()->times.push_back({"kernels and plan object", clock.lap()});
   return compiled;
+}
+
+CompiledModel compile_lowered(LoweredModel &model, const ProgramInfo &info,
+                              const CompileOptions &options) {
+  LoweredModel *const models[] = {&model};
+  return compile_entries(models, std::span(&info, 1), options);
 }
 
 }  // namespace sylvite

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,8 +31,9 @@ struct LowerOptions {
 // A model up to its plan. The plan points into `graph`.
 struct LoweredModel {
   std::filesystem::path file;
-  std::string name;        // the file's name without its suffix
-  std::string model_hash;  // 16 hexadecimal digits
+  std::vector<std::filesystem::path> files;  // that one and those of its external data
+  std::string name;                          // the file's name, without its folder
+  std::string model_hash;                    // 16 hexadecimal digits
   std::string producer;
   int64_t opset = 0;
   std::unique_ptr<Graph> source;  // as imported, before any pass; the evaluator's subject
@@ -41,6 +43,10 @@ struct LoweredModel {
   std::vector<StepTime> times;
 };
 LoweredModel lower_model(const std::filesystem::path &file, const LowerOptions &options = {});
+// Its two halves: up to the graph as imported (`source` and `plan` are empty), and the rest, from
+// whatever the graph has become in between.
+LoweredModel import_model(const std::filesystem::path &file, const LowerOptions &options);
+void lower_graph(LoweredModel &model, const LowerOptions &options);
 
 // All that a program is linked from.
 struct CompiledModel {
@@ -51,5 +57,8 @@ struct CompiledModel {
 ProgramInfo program_info(const LoweredModel &model);
 CompiledModel compile_lowered(LoweredModel &model, const ProgramInfo &info,
                               const CompileOptions &options);
+// The same for several entry points; the first is the root.
+CompiledModel compile_entries(std::span<LoweredModel *const> models,
+                              std::span<const ProgramInfo> infos, const CompileOptions &options);
 
 }  // namespace sylvite

@@ -9,6 +9,7 @@
 
 #include "compiler/driver/commands.h"
 #include "compiler/ir/error.h"
+#include "runtime/io/text.h"
 
 namespace sylvite {
 namespace {
@@ -62,9 +63,11 @@ void add_model_flags(CLI::App &command, ModelFlags &flags) {
 
 LowerOptions lower_options(const ModelFlags &flags, ProgressLine &progress) {
   LowerOptions options;
-  for (const std::string &fixed : flags.fixed) {
-    const auto [symbol, size] = parse_size(fixed);
-    options.import.fixed_symbols[symbol] = size;
+  options.import.fixed_symbols = parse_sizes(flags.fixed);
+  for (const auto &[symbol, size] : options.import.fixed_symbols) {
+    if (size == 0) {
+      throw UsageError("--fix " + symbol + "=0: a fixed size is at least 1");
+    }
   }
   options.pipeline.disabled = flags.disabled;
   options.pipeline.print_after = flags.print_after;
@@ -125,9 +128,14 @@ CompileOptions in_process_options(const TargetFlags &flags, ProgressLine &progre
 }
 
 Isa host_isa() {
-  const char *forced = std::getenv("SYLVITE_ISA");
-  if (forced != nullptr && std::string(forced) == name_of(Isa::X86_64_V3)) {
+  const char *variable = std::getenv("SYLVITE_ISA");
+  const std::string forced = variable == nullptr ? "" : variable;
+  if (forced == name_of(Isa::X86_64_V3)) {
     return Isa::X86_64_V3;
+  }
+  if (!forced.empty() && forced != name_of(Isa::X86_64_V4)) {
+    throw UsageError("SYLVITE_ISA is '" + printable(forced) + "': expected " +
+                     name_of(Isa::X86_64_V3) + " or " + name_of(Isa::X86_64_V4));
   }
   const bool v4 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
@@ -138,7 +146,10 @@ Isa host_isa() {
 SymbolSizes parse_sizes(const std::vector<std::string> &texts) {
   SymbolSizes sizes;
   for (const std::string &text : texts) {
-    sizes.insert_or_assign(parse_size(text).first, parse_size(text).second);
+    const auto [symbol, size] = parse_size(text);
+    if (!sizes.emplace(symbol, size).second) {
+      throw UsageError("a size is given to '" + symbol + "' twice");
+    }
   }
   return sizes;
 }
@@ -157,8 +168,8 @@ SymbolSizes sizes_for(const Plan &plan, const SymbolSizes &asked) {
   }
   for (const auto &[symbol, size] : asked) {
     if (sizes.count(symbol) == 0) {
-      throw_model_error("the model has no size named '", symbol, "'; it has ",
-                        sizes.empty() ? "none that varies" : to_string(sizes));
+      throw UsageError("the model has no size named '" + symbol + "'; it has " +
+                       (sizes.empty() ? "none that varies" : to_string(sizes)));
     }
     sizes[symbol] = size;
   }
@@ -174,6 +185,14 @@ std::string to_string(const SymbolSizes &sizes) {
     text += (text.empty() ? "" : ", ") + symbol + "=" + std::to_string(size);
   }
   return text;
+}
+
+void check_tolerances(double rtol, double atol) {
+  for (const auto &[name, value] : {std::pair{"--rtol", rtol}, std::pair{"--atol", atol}}) {
+    if (!(value >= 0)) {
+      throw UsageError(std::string(name) + " is a number from 0 on, got " + std::to_string(value));
+    }
+  }
 }
 
 void print_times(const std::vector<StepTime> &times) {

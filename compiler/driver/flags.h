@@ -36,17 +36,20 @@ CompileOptions compile_options(const TargetFlags &flags, ProgressLine &progress)
 // The same for code that this process loads: with the sanitizers that it is itself built with.
 CompileOptions in_process_options(const TargetFlags &flags, ProgressLine &progress);
 
-// The highest level of this machine, or what SYLVITE_ISA forces, which is checked where the model
-// is opened.
+// The highest level of this machine, or what SYLVITE_ISA forces: UsageError where that is no level.
+// Whether the machine has it is checked where the model is opened.
 Isa host_isa();
 
-// "batch=2,length=5" -> sizes; UsageError otherwise.
+// "batch=2", "length=5" -> sizes; UsageError otherwise, and for a size that is given twice.
 SymbolSizes parse_sizes(const std::vector<std::string> &texts);
 // The plan's symbols at what is asked for; 1 for the first and 128 for the others where nothing is,
-// else the first of small_sizes that fits. ModelError for an unknown symbol or sizes that do not
-// fit.
+// else the first of small_sizes that fits. UsageError for an unknown symbol, ModelError for sizes
+// that do not fit.
 SymbolSizes sizes_for(const Plan &plan, const SymbolSizes &asked);
 std::string to_string(const SymbolSizes &sizes);  // "batch=2, length=5"
+
+// UsageError for tolerances that are none.
+void check_tolerances(double rtol, double atol);
 
 // --timing: a line a step, on stderr.
 void print_times(const std::vector<StepTime> &times);

@@ -6,6 +6,7 @@
 #include "compiler/driver/commands.h"
 #include "compiler/driver/flags.h"
 #include "compiler/driver/inspect_report.h"
+#include "compiler/ir/error.h"
 
 namespace sylvite {
 namespace {
@@ -26,7 +27,11 @@ void inspect(const InspectFlags &flags) {
   const LoweredModel model = lower_model(flags.model.model, lower_options(flags.model, progress));
   progress.clear();
   const SymbolSizes sizes = sizes_for(model.plan, asked);
-  std::cout << (flags.json ? inspect_json(model, sizes) : inspect_text(model, sizes));
+  try {
+    std::cout << (flags.json ? inspect_json(model, sizes) : inspect_text(model, sizes));
+  } catch (const DimOverflow &error) {
+    throw_model_error(flags.model.model, ": at the sizes ", to_string(sizes), ": ", error.what());
+  }
   if (flags.model.timing) {
     print_times(model.times);
   }

@@ -46,6 +46,14 @@ constexpr const char *kExamples = R"(Examples:
 `sylvite COMMAND --help` says more.
 Exit status: 0 done, 1 the model or a file is bad, 2 wrong usage, 70 a bug in sylvite.)";
 
+// A full disk shows when the last of the text is written.
+void check_standard_output() {
+  std::cout.flush();
+  if (!std::cout) {
+    throw ModelError("cannot write to standard output");
+  }
+}
+
 int run(int argc, char **argv) {
   CLI::App app("Sylvite compiles transformer models from ONNX to standalone native programs.",
                "sylvite");
@@ -66,17 +74,15 @@ int run(int argc, char **argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success &success) {  // --help, --version
-    return app.exit(success);
+    const int code = app.exit(success);
+    check_standard_output();
+    return code;
   } catch (const CLI::ParseError &error) {
     const std::vector<CLI::App *> commands = app.get_subcommands();
     throw UsageError(std::string(error.what()) + "; see `sylvite " +
                      (commands.empty() ? "" : commands.front()->get_name() + " ") + "--help`");
   }
-  // A full disk shows when the last of the text is written.
-  std::cout.flush();
-  if (!std::cout) {
-    throw ModelError("cannot write to standard output");
-  }
+  check_standard_output();
   return exit_code.value;
 }
 

@@ -6,6 +6,8 @@
 
 #include "compiler/driver/commands.h"
 #include "compiler/driver/text_file.h"
+#include "compiler/ir/dims.h"
+#include "compiler/ir/error.h"
 #include "compiler/ir/text.h"
 #include "passes/passes.h"
 
@@ -35,6 +37,20 @@ void list_passes() {
   std::printf("\n");
 }
 
+std::unique_ptr<Graph> read_graph(const std::string &file) {
+  const std::string text = read_text(file);
+  const std::string place = file == "-" ? "standard input" : file;
+  try {
+    std::unique_ptr<Graph> graph = parse_graph(text);
+    verify(*graph);
+    return graph;
+  } catch (const ModelError &error) {
+    throw_model_error(place, ": ", error.what());
+  } catch (const DimOverflow &error) {
+    throw_model_error(place, ": ", error.what());
+  }
+}
+
 void run_passes(const PassesFlags &flags) {
   if (flags.list) {
     list_passes();
@@ -50,8 +66,7 @@ void run_passes(const PassesFlags &flags) {
       throw UsageError("there is no pass '" + name + "'; `sylvite passes --list` prints all");
     }
   }
-  std::unique_ptr<Graph> graph = parse_graph(read_text(flags.file));
-  verify(*graph);
+  std::unique_ptr<Graph> graph = read_graph(flags.file);
   for (const Pass *pass : chosen) {
     run_pass(*graph, *pass);
   }

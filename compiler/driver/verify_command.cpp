@@ -11,6 +11,7 @@
 #include "compiler/driver/flags.h"
 #include "compiler/driver/loaded_model.h"
 #include "compiler/driver/tensor_npz.h"
+#include "compiler/driver/work_limits.h"
 #include "compiler/ir/error.h"
 #include "compiler/ir/evaluate.h"
 
@@ -22,7 +23,7 @@ struct VerifyFlags {
   TargetFlags target;
   std::string inputs, expected;
   std::vector<std::string> sizes;
-  bool reference = false;
+  bool reference = false, no_limit = false;
   double rtol = 1e-4, atol = 1e-4;
   int threads = 0;
 };
@@ -70,7 +71,27 @@ int output_number(const Plan &plan, const std::string &name, const std::string &
   throw_model_error(file, ": the model has no output '", name, "'");
 }
 
+// Made-up inputs, or those of the file.
+std::vector<Tensor> inputs_of(const VerifyFlags &flags, const LoweredModel &model,
+                              const SymbolSizes &asked) {
+  if (!flags.inputs.empty()) {
+    std::vector<Tensor> inputs =
+        match_tensors(model.plan.inputs, read_tensors(flags.inputs), flags.inputs);
+    if (flags.reference && !flags.no_limit) {
+      check_reference_limit(model, bind_symbols(*model.source, inputs));
+    }
+    return inputs;
+  }
+  const SymbolSizes sizes = sizes_for(model.plan, asked);
+  if (!flags.no_limit) {
+    check_run_limit(model.plan, sizes);
+    check_reference_limit(model, sizes);
+  }
+  return generate_inputs(model.plan, sizes, 1);
+}
+
 int verify(const VerifyFlags &flags) {
+  ProgressLine progress(flags.model.model);
   if (flags.inputs.empty() && !flags.reference) {
     throw UsageError("verify wants --inputs and --expected, or --reference");
   }
@@ -78,15 +99,13 @@ int verify(const VerifyFlags &flags) {
     throw UsageError(flags.reference ? "--expected and --reference exclude each other"
                                      : "--inputs without --expected or --reference");
   }
-  ProgressLine progress(flags.model.model);
+  check_tolerances(flags.rtol, flags.atol);
+  const CompileOptions options = in_process_options(flags.target, progress);
   const SymbolSizes asked = parse_sizes(flags.sizes);
   LoweredModel model = lower_model(flags.model.model, lower_options(flags.model, progress));
   progress.clear();
   print_warnings(*model.graph);
-  const std::vector<Tensor> inputs =
-      flags.inputs.empty()
-          ? generate_inputs(model.plan, sizes_for(model.plan, asked), 1)
-          : match_tensors(model.plan.inputs, read_tensors(flags.inputs), flags.inputs);
+  const std::vector<Tensor> inputs = inputs_of(flags, model, asked);
   std::vector<NamedTensor> expected;
   if (flags.reference) {
     progress.show("evaluating the reference");
@@ -98,8 +117,7 @@ int verify(const VerifyFlags &flags) {
     expected = read_tensors(flags.expected);
   }
 
-  const CompiledModel compiled =
-      compile_lowered(model, program_info(model), in_process_options(flags.target, progress));
+  const CompiledModel compiled = compile_lowered(model, program_info(model), options);
   progress.show("running");
   LoadedModel loaded(compiled);
   ModelContext context(loaded, flags.threads);
@@ -135,6 +153,7 @@ void add_verify_command(CLI::App &app, ExitCode &exit_code) {
   command->add_option("--size", flags->sizes, "sizes of made-up inputs")
       ->type_name("SYMBOL=N")
       ->delimiter(',');
+  add_limit_flag(*command, flags->no_limit);
   command->add_option("--rtol", flags->rtol, "relative tolerance")->capture_default_str();
   command->add_option("--atol", flags->atol, "absolute tolerance")->capture_default_str();
   command->add_option("--threads", flags->threads, "threads (default: all that we may use)")

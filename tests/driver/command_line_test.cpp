@@ -60,7 +60,14 @@ TEST(CommandLine, WrongUsageIsTwo) {
       {"compile", kModel, "-o", "x", "--inputs", "in.npz"},
       {"verify", kModel},
       {"verify", kModel, "--inputs", "in.npz"},
+      {"compile", kModel, "-o", "x", "--fix", "batch=0"},
+      {"compile", kModel, "-o", "x", "--fix", "batch=1", "--fix", "batch=2"},
+      {"compile", kModel, "-o", "x", "--labels", "labels.txt"},
+      {"compile", kModel, "-o", "x", "--rtol", "-1"},
+      {"verify", kModel, "--reference", "--atol", "nan"},
       {"inspect", kModel, "--size", "batch=many"},
+      {"inspect", kModel, "--size", "no_such_size=3"},
+      {"inspect", kModel, "--size", "batch=1,batch=2"},
       {"passes", "-", "--pass", "no_such_pass"},
   };
   for (const std::vector<std::string> &words : wrong) {
@@ -69,6 +76,13 @@ TEST(CommandLine, WrongUsageIsTwo) {
     EXPECT_THAT(result.out, IsEmpty());
     EXPECT_THAT(result.err, AnyOf(HasSubstr("sylvite: "), HasSubstr("Examples:")));
   }
+}
+
+TEST(CommandLine, AnUnknownLevelIsWrongUsage) {
+  const CommandResult result =
+      run_sylvite({"verify", kModel, "--reference"}, {{{"SYLVITE_ISA", "foo"}}, "", "", ""});
+  EXPECT_EQ(result.status, 2);
+  EXPECT_EQ(result.err, "sylvite: SYLVITE_ISA is 'foo': expected x86-64-v3 or x86-64-v4\n");
 }
 
 TEST(CommandLine, BadModelIsOne) {
@@ -149,6 +163,41 @@ TEST(CommandLine, FullDiskLeavesNothing) {
   EXPECT_THAT(result.err, StartsWith("sylvite: "));
 }
 
+TEST(CommandLine, HelpToAFullDisk) {
+  if (!std::filesystem::exists("/dev/full")) {
+    GTEST_SKIP() << "no /dev/full";
+  }
+  const CommandResult result =
+      run_command({"/bin/sh", "-c", sylvite_binary() + " --help > /dev/full"});
+  EXPECT_EQ(result.status, 1);
+  EXPECT_EQ(result.err, "sylvite: cannot write to standard output\n");
+}
+
+TEST(CommandLine, SizesBeyondMeasureAreRefusedAtOnce) {
+  for (const char *size : {"batch=1000000", "batch=2147483647"}) {
+    for (const std::vector<std::string> &words :
+         {std::vector<std::string>{"verify", kModel, "--reference"}, {"bench", kModel}}) {
+      std::vector<std::string> all = words;
+      all.insert(all.end(), {"--size", size});
+      const CommandResult result = run_sylvite(all);
+      EXPECT_EQ(result.status, 1) << size;
+      EXPECT_THAT(result.err, HasSubstr(std::string("at the sizes ") + size)) << result.err;
+      EXPECT_THAT(result.err, HasSubstr("--no-limit"));
+      EXPECT_LT(result.seconds, 20);  // 2 on an idle machine
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+      EXPECT_LT(result.peak_bytes, int64_t{1} << 30);
+#endif
+    }
+  }
+}
+
+TEST(CommandLine, BenchStartsOurProgramsOnly) {
+  const CommandResult result = run_sylvite({"bench", sylvite_binary()});
+  EXPECT_EQ(result.status, 1);
+  EXPECT_EQ(result.err,
+            "sylvite: " + sylvite_binary() + ": is a program, but not one that sylvite compiled\n");
+}
+
 TEST(CommandLine, TextsShowEachStep) {
   for (const auto &[kind, word] : std::map<std::string, std::string>{
            {"imported", "graph"}, {"ir", "kernel"}, {"plan", "matmul"}, {"llvm", "define"}}) {
@@ -186,6 +235,39 @@ std::string negation_of_rank(int rank) {
   return field(1, uint64_t{8}) + field(7, graph) + field(8, field(1, "") + field(2, uint64_t{17}));
 }
 
+// y = x + w, with w's bytes in weights.bin.
+std::string addition_with_external_data() {
+  const std::string shape = field(2, field(1, field(1, uint64_t{1})));
+  const std::string type = field(2, field(1, field(1, uint64_t{1}) + shape));
+  const std::string weights = field(1, uint64_t{1}) + field(2, uint64_t{1}) + field(8, "w") +
+                              field(13, field(1, "location") + field(2, "weights.bin")) +
+                              field(14, uint64_t{1});
+  const std::string node = field(1, "x") + field(1, "w") + field(2, "y") + field(4, "Add");
+  const std::string graph = field(1, node) + field(2, "g") + field(5, weights) +
+                            field(11, field(1, "x") + type) + field(12, field(1, "y") + type);
+  return field(1, uint64_t{8}) + field(7, graph) + field(8, field(1, "") + field(2, uint64_t{17}));
+}
+
+TEST(CommandLine, NeverOverwritesWhatItReads) {
+  const TemporaryFolder folder;
+  write_file_text(folder.path("model.onnx"), addition_with_external_data());
+  write_file_text(folder.path("weights.bin"), "1234");
+  ASSERT_EQ(run_sylvite({"inspect", folder.path("model.onnx")}).status, 0);
+  std::filesystem::create_symlink("model.onnx", folder.path("link"));
+  std::filesystem::create_hard_link(folder.path("model.onnx"), folder.path("second"));
+  std::filesystem::create_symlink("weights.bin", folder.path("data"));
+  for (const char *output : {"model.onnx", "link", "second", "weights.bin", "data"}) {
+    for (const char *kind : {"program", "ir"}) {
+      const CommandResult result = run_sylvite(
+          {"compile", folder.path("model.onnx"), "--emit", kind, "-o", folder.path(output)});
+      EXPECT_EQ(result.status, 2) << output;
+      EXPECT_THAT(result.err, HasSubstr("-o " + folder.path(output) + " would overwrite "));
+    }
+  }
+  EXPECT_EQ(read_file_text(folder.path("model.onnx")), addition_with_external_data());
+  EXPECT_EQ(read_file_text(folder.path("weights.bin")), "1234");
+}
+
 TEST(CommandLine, ErrorsAfterTheImportNameTheFile) {
   const TemporaryFolder folder;
   const std::string file = folder.path("deep.onnx");
@@ -219,7 +301,11 @@ TEST(CommandLine, PassesRewriteText) {
   EXPECT_EQ(again.out, removed.out);
   const CommandResult broken = run_sylvite({"passes", "-"}, {{}, "", "", "graph g (x: f32[2) {"});
   EXPECT_EQ(broken.status, 1);
-  EXPECT_THAT(broken.err, StartsWith("sylvite: "));
+  EXPECT_THAT(broken.err, StartsWith("sylvite: standard input: line 1, column "));
+  const TemporaryFolder folder;
+  write_file_text(folder.path("broken.ir"), "graph g (x: f32[2) {");
+  EXPECT_THAT(run_sylvite({"passes", folder.path("broken.ir")}).err,
+              StartsWith("sylvite: " + folder.path("broken.ir") + ": line 1, column "));
   const CommandResult list = run_sylvite({"passes", "--list"});
   EXPECT_THAT(list.out, HasSubstr("remove_dead"));
 }
