@@ -86,20 +86,23 @@ bool indices_are_safe(const Value *indices, const std::optional<Dim> &bound,
   }
 }
 
-// Whether the value is computed, not only seen through views, from the region's inputs.
-bool is_formula(const Value *value, std::set<const Value *> &visited) {
+// Whether the value is computed, not only seen through views (or looked up as `rows`), from the
+// region's inputs.
+bool is_formula(const Value *value, bool rows, std::set<const Value *> &visited) {
   if (value->producer == nullptr || !visited.insert(value).second) {
     return false;
   }
-  const OpClass op_class = class_of(value->producer->op);
-  return op_class == OpClass::Elementwise || op_class == OpClass::Lookup ||
-         std::any_of(value->producer->inputs.begin(), value->producer->inputs.end(),
-                     [&](const Value *input) { return is_formula(input, visited); });
+  const Node &node = *value->producer;
+  const OpClass op_class = class_of(node.op);
+  return op_class == OpClass::Elementwise ||
+         (op_class == OpClass::Lookup && !(rows && looks_up_rows(node))) ||
+         std::any_of(node.inputs.begin(), node.inputs.end(),
+                     [&](const Value *input) { return is_formula(input, rows, visited); });
 }
 
-bool is_formula(const Value *value) {
+bool is_formula(const Value *value, bool rows) {
   std::set<const Value *> visited;
-  return is_formula(value, visited);
+  return is_formula(value, rows, visited);
 }
 
 // Operands that the templates read directly: packed weights, filters, parameters of a norm.
@@ -117,7 +120,7 @@ std::string check_root(const Node &root) {
     if (class_of(root.op) == OpClass::Library && operand->producer != nullptr) {
       return "a library op stands alone";
     }
-    if (!traits.elementwise_prologue && is_formula(operand)) {
+    if (!traits.elementwise_prologue && is_formula(operand, traits.row_prologue)) {
       return "its operand " + std::to_string(i) + " is computed";
     }
   }

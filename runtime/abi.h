@@ -260,8 +260,8 @@ struct sylvite_weight_header {
  * or, mul and min are and; min and max of floats skip a NaN (fmin, fmax). f16 and bf16 are reduced in f32 and rounded. */
 /* append: three inputs (pool [blocks, heads, 16, size], table i32 [batch, columns], rows [batch, heads, length,
  *   size]), one output: the pool itself, written in place. Row t of batch b goes to block table[b, (past + t) / 16],
- *   position (past + t) % 16. Split axis 0: the batch (extent1 is 1).
- *   symbols: element bytes (constant), heads, size, length, past, columns, blocks
+ *   position (past + t) % 16. extents 1 x 1.
+ *   symbols: dtype (constant), blocks, heads, size, batch, columns, length, past
  */
 enum sylvite_reduction { SYL_REDUCE_NONE, SYL_REDUCE_ADD, SYL_REDUCE_MUL, SYL_REDUCE_MIN, SYL_REDUCE_MAX };
 int32_t sylvite_library_top_k(void **args);

@@ -1,4 +1,4 @@
-// top_k, scatter_nd, scatter_elements: data decides what they write where, so no loop nest of a
+// top_k, scatter_nd, scatter_elements, append: data decides what they write where, so no loop nest of a
 // formula computes them. Plain C++, once for each element type; not split further than abi.h says.
 #include "runtime/library_kernels.h"
 
@@ -342,4 +342,34 @@ extern "C" int32_t sylvite_library_scatter_elements(void **args) {
     }
   });
   return result;
+}
+
+extern "C" int32_t sylvite_library_append(void **args) {
+  Arguments arguments(args + 4);
+  const int64_t dtype = arguments.number(), blocks = arguments.number(), heads = arguments.number(),
+                size = arguments.number();
+  const int64_t batch = arguments.number(), columns = arguments.number(),
+                length = arguments.number(), past = arguments.number();
+  const uint8_t *pool = arguments.host();
+  const Indices table(arguments.host(), SYL_I32);
+  const uint8_t *rows = arguments.host();
+  uint8_t *to = arguments.host();
+  const int64_t bytes = size * dtype_size(static_cast<sylvite_dtype>(dtype));
+  copy_data(to, pool, blocks * heads * kSylviteCacheBlock * size, dtype);  // in a plan: the same
+  for (int64_t b = 0; b < batch; ++b) {
+    for (int64_t t = 0; t < length; ++t) {
+      const int64_t column = (past + t) / kSylviteCacheBlock;
+      int64_t block = 0;
+      if (column >= columns || !table.read(b * columns + column, blocks, &block)) {
+        return kLibraryBadIndex;
+      }
+      for (int64_t head = 0; head < heads; ++head) {
+        const int64_t place =
+            (block * heads + head) * kSylviteCacheBlock + (past + t) % kSylviteCacheBlock;
+        memcpy(to + place * bytes, rows + ((b * heads + head) * length + t) * bytes,
+               static_cast<size_t>(bytes));
+      }
+    }
+  }
+  return 0;
 }

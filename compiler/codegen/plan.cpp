@@ -2,6 +2,7 @@
 //
 // Values that differ only by a reshape share one buffer: a kernel reads an address and knows its
 // shapes, so a kernel node that only regroups the elements of its input costs nothing at run time.
+// A pool that a node appends to is written in place: the result is the pool's buffer.
 // Buffers are numbered in one row: inputs, outputs, intermediates, weights. A kernel writes a graph
 // output straight into the output's buffer; only an output that is an input, a weight, or a second
 // name of another output is copied, after the last call. Equal weights are stored once.
@@ -94,6 +95,27 @@ std::vector<const Value *> reshaped_inputs(const Node &kernel) {
   return sources;
 }
 
+const Node *library_node(const Graph &region) {
+  for (const auto &node : region.nodes()) {
+    if (class_of(node->op) == OpClass::Library) {
+      return node.get();
+    }
+  }
+  return nullptr;
+}
+
+// The pool that a kernel appends to in place, or null. Nobody else may read it as it was before.
+const Value *appended_pool(const Node &kernel) {
+  const Node *library = library_node(*kernel.regions[0]);
+  if (library == nullptr || library->op != Op::Append) {
+    return nullptr;
+  }
+  const Value *pool = kernel.input(static_cast<size_t>(library->input(0)->index));
+  SYLVITE_CHECK(pool->producer == nullptr && pool->users.size() == 1,
+                "a pool is no input of the graph, or has another reader");
+  return pool;
+}
+
 struct PlanBuilder {
   const Graph &graph;
   Plan plan;
@@ -135,6 +157,9 @@ void PlanBuilder::find_calls() {
     if (sources.empty()) {
       calls.push_back(node.get());
     }
+    if (const Value *pool = appended_pool(*node)) {
+      reshape_of[node->output()] = pool;
+    }
     for (size_t i = 0; i < sources.size(); ++i) {
       reshape_of[node->output(i)] = sources[i];
     }
@@ -159,7 +184,7 @@ void PlanBuilder::number_inputs_and_outputs() {
 void PlanBuilder::number_intermediates() {
   for (const Node *node : calls) {
     for (const auto &result : node->outputs) {
-      if (numbers.count(result.get()) == 0) {
+      if (numbers.count(result.get()) == 0 && reshape_of.count(result.get()) == 0) {
         numbers[result.get()] =
             plan.first_intermediate() + static_cast<int>(plan.intermediates.size());
         plan.intermediates.push_back({label_of(*result), result->type});
@@ -249,6 +274,11 @@ std::vector<Dim> library_symbols(const Node &node) {
             attributes.integer_or("sorted", 1)};
   }
   const Shape &indices = node.input(1)->type.shape;
+  if (node.op == Op::Append) {
+    const Shape &rows = node.input(2)->type.shape;
+    return {dtype,      data[0], data[1], data[3], indices[0],
+            indices[1], rows[2], attributes.dims("past").at(0)};
+  }
   std::vector<Dim> symbols = {dtype, static_cast<int64_t>(node.input(1)->type.dtype), reduction()};
   if (node.op == Op::ScatterND) {
     const std::optional<int64_t> depth = indices.back().constant();
@@ -265,15 +295,6 @@ std::vector<Dim> library_symbols(const Node &node) {
   symbols.insert(symbols.end(), data.begin(), data.end());
   symbols.insert(symbols.end(), indices.begin(), indices.end());
   return symbols;
-}
-
-const Node *library_node(const Graph &region) {
-  for (const auto &node : region.nodes()) {
-    if (class_of(node->op) == OpClass::Library) {
-      return node.get();
-    }
-  }
-  return nullptr;
 }
 
 std::string joined_sources(const Node &kernel) {

@@ -10,6 +10,7 @@
 #include "compiler/driver/classify_config.h"
 #include "compiler/driver/commands.h"
 #include "compiler/driver/compile_translator.h"
+#include "compiler/driver/compile_translator.h"
 #include "compiler/driver/flags.h"
 #include "compiler/driver/fusion_names.h"
 #include "compiler/driver/tensor_npz.h"
@@ -185,6 +186,10 @@ void compile(const CompileFlags &flags) {
   if (is_translator(flags.model.model)) {
     compile_translator(
         {flags.model, flags.target, flags.output, flags.emit, flags.no_self_test});
+    return;
+  }
+  if (is_translator(flags.model.model)) {
+    compile_translator({flags.model, flags.target, flags.output, flags.emit, flags.no_self_test});
     return;
   }
   ProgressLine progress(flags.model.model);

@@ -287,7 +287,7 @@ void Importer::add_initializers(const onnx::GraphProto &graph, Scope &scope) {
 }
 
 void Importer::add_inputs(Scope &scope) {
-  InputSymbols symbols(model_.graph(), options_.fixed_symbols);
+  InputSymbols symbols(model_.graph(), options_.fixed_symbols, options_.least_sizes);
   std::set<std::string> seen;
   for (const onnx::ValueInfoProto &input : model_.graph().input()) {
     const std::string &name = required_name(input.name(), "an input");

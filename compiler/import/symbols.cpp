@@ -3,8 +3,8 @@
 // expression; anything else becomes a symbol with a similar name. Dimensions without a name are
 // called after input and axis.
 //
-// A size that an input's dimension names is at least 1: exporters mean so, and many rules are only
-// provable with it.
+// A size that an input's dimension names is at least 1, unless told otherwise: exporters mean so, and many
+// rules are only provable with it.
 #include "compiler/import/symbols.h"
 
 #include <algorithm>
@@ -48,8 +48,9 @@ std::string as_symbol_name(const std::string &text) {
 }  // namespace
 
 InputSymbols::InputSymbols(const onnx::GraphProto &graph,
-                           const std::map<std::string, int64_t> &fixed)
-    : fixed_(fixed) {
+                           const std::map<std::string, int64_t> &fixed,
+                           const std::map<std::string, int64_t> &least)
+    : fixed_(fixed), least_(least) {
   for (const auto &[name, size] : fixed_) {
     if (size < 0) {
       throw_model_error("the size given for '", printable(name), "' is negative: ", size);
@@ -166,7 +167,8 @@ TensorType InputSymbols::type_of(const onnx::ValueInfoProto &input) {
 void InputSymbols::declare(SymbolTable &table) const {
   for (const auto &[name, is_fixed] : taken_) {
     if (!is_fixed) {
-      table.declare(name, {SymbolKind::Input, 1, {}});
+      const auto least = least_.find(name);
+      table.declare(name, {SymbolKind::Input, least == least_.end() ? 1 : least->second, {}});
     }
   }
   for (const auto &[name, used] : used_) {

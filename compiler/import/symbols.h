@@ -16,7 +16,9 @@ namespace sylvite {
 class InputSymbols {
  public:
   // `fixed`: sizes by symbol, by dimension name or by "input:axis".
-  InputSymbols(const onnx::GraphProto &graph, const std::map<std::string, int64_t> &fixed);
+  // `least`: lower bounds other than 1, by symbol or by dimension name.
+  InputSymbols(const onnx::GraphProto &graph, const std::map<std::string, int64_t> &fixed,
+               const std::map<std::string, int64_t> &least);
 
   // Throws ModelError (without the file's name) for inputs that are no tensors or have no rank.
   TensorType type_of(const onnx::ValueInfoProto &input);
@@ -28,7 +30,7 @@ class InputSymbols {
   Dim symbol(const std::string &name);
   const std::string &symbol_name(const std::string &dimension);
 
-  std::map<std::string, int64_t> fixed_;
+  std::map<std::string, int64_t> fixed_, least_;
   std::map<std::string, bool> used_;            // which of them were
   std::map<std::string, std::string> symbols_;  // dimension name -> symbol
   std::map<std::string, int> next_number_;      // of symbols with the same base

@@ -6,6 +6,7 @@
 
 #include "compiler/ir/error.h"
 #include "compiler/ir/evaluate_parts.h"
+#include "compiler/ir/kernel_traits.h"
 
 namespace sylvite {
 namespace {
@@ -450,6 +451,27 @@ Tensor scatter_elements(const Node &node, const std::vector<Tensor> &inputs) {
   return result;
 }
 
+Tensor append(const Node &node, const std::vector<Tensor> &inputs, const SymbolValues &symbols) {
+  Tensor pool = copy_of(inputs[0]);
+  const Tensor &table = inputs[1], &rows = inputs[2];
+  const int64_t past = evaluate(node.attributes.dims("past")[0], symbols);
+  const int64_t heads = rows.shape()[1], length = rows.shape()[2], size = rows.shape()[3];
+  const int64_t columns = table.shape()[1];
+  for (int64_t row = 0; row < rows.shape()[0] * heads * length; ++row) {
+    const int64_t batch = row / length / heads, head = row / length % heads;
+    const int64_t position = past + row % length;
+    checked_index(node, position / kCacheBlock, columns, "the table's column");
+    const int64_t block =
+        checked_index(node, table.at_int(batch * columns + position / kCacheBlock),
+                      pool.shape()[0], "block");
+    const int64_t to = (block * heads + head) * kCacheBlock + position % kCacheBlock;
+    for (int64_t i = 0; i < size; ++i) {
+      combine(pool, to * size + i, rows, row * size + i, "none");
+    }
+  }
+  return pool;
+}
+
 }  // namespace
 
 std::vector<Tensor> evaluate_root(const Node &node, const std::vector<Tensor> &inputs,
@@ -496,6 +518,8 @@ std::vector<Tensor> evaluate_library(const Node &node, const std::vector<Tensor>
       return {scatter_nd(node, inputs)};
     case Op::ScatterElements:
       return {scatter_elements(node, inputs)};
+    case Op::Append:
+      return {append(node, inputs, symbols)};
     default:
       break;
   }

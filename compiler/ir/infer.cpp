@@ -87,6 +87,7 @@ constexpr AttributeRule kAttributeRules[] = {
     {Op::LayerNorm, "axis", Kind::Integer, kRequired},
     {Op::LayerNorm, "epsilon", Kind::Real, kRequired},
     {Op::LayerNorm, "rms", Kind::Integer, kOptional},
+    {Op::Append, "past", Kind::Dims, kRequired},
     {Op::TopK, "axis", Kind::Integer, kRequired},
     {Op::TopK, "k", Kind::Dims, kRequired},
     {Op::TopK, "largest", Kind::Integer, kOptional},

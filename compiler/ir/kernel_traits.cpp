@@ -30,6 +30,7 @@ KernelTraits kernel_traits(Op root) {
       break;
     case Op::Attention:
       traits.view_epilogue = true;
+      traits.row_prologue = true;  // each row is read once, into panels
       break;
     case Op::ArgReduce:
     case Op::CumSum:
@@ -47,6 +48,26 @@ KernelTraits kernel_traits(Op root) {
   return traits;
 }
 
+int64_t op_cost(Op op) {
+  switch (op) {
+    case Op::Sqrt:
+    case Op::Div:
+      return 5;
+    case Op::Exp:
+    case Op::Log:
+    case Op::Erf:
+    case Op::Tanh:
+    case Op::Sin:
+    case Op::Cos:
+      return 20;
+    case Op::Pow:
+    case Op::Mod:
+      return 50;
+    default:
+      return class_of(op) == OpClass::Elementwise ? 1 : 0;
+  }
+}
+
 const Node *root_of(const Graph &region) {
   for (const std::unique_ptr<Node> &node : region.nodes()) {
     const OpClass op_class = class_of(node->op);
@@ -55,6 +76,12 @@ const Node *root_of(const Graph &region) {
     }
   }
   return nullptr;
+}
+
+bool looks_up_rows(const Node &node) {
+  const int64_t rank = node.op == Op::Gather ? node.input(0)->type.rank() : 0;
+  const int64_t axis = rank > 0 ? node.attributes.integer("axis") : 0;
+  return rank > 1 && (axis < 0 ? axis + rank : axis) < rank - 1;
 }
 
 std::vector<const Node *> trailing_views(const Graph &region) {

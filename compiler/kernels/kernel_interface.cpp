@@ -131,6 +131,7 @@ void divide(const Graph &region, const Node *root, KernelInterface &interface) {
       break;
     case Op::ScatterND:
     case Op::ScatterElements:
+    case Op::Append:
       break;
     default:
       SYLVITE_CHECK(false, "no kernel for " + describe(*root));
@@ -170,16 +171,8 @@ Dim flops_of(const Node &node) {
     case Op::CumSum:
     case Op::TopK:
       return element_count(node.input(0)->type.shape);
-    case Op::Exp:
-    case Op::Log:
-    case Op::Erf:
-    case Op::Tanh:
-    case Op::Sin:
-    case Op::Cos:
-    case Op::Pow:
-      return results * Dim(20);
     default:
-      return class_of(node.op) == OpClass::Elementwise ? results : Dim(0);
+      return results * Dim(op_cost(node.op));
   }
 }
 
@@ -203,6 +196,8 @@ const char *library_symbol_of(Op op) {
       return "sylvite_library_scatter_nd";
     case Op::ScatterElements:
       return "sylvite_library_scatter_elements";
+    case Op::Append:
+      return "sylvite_library_append";
     default:
       SYLVITE_CHECK(false, name_of(op));
   }

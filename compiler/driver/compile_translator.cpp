@@ -1,0 +1,102 @@
+#include "compiler/driver/compile_translator.h"
+
+#include <chrono>
+#include <cstdio>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "compiler/driver/commands.h"
+#include "compiler/driver/fusion_names.h"
+#include "compiler/driver/text_file.h"
+#include "compiler/driver/translate_model.h"
+#include "compiler/ir/error.h"
+#include "compiler/ir/text.h"
+#include "compiler/link/link.h"
+
+namespace sylvite {
+namespace {
+
+std::string emitted_text(const LoweredTranslator &translator, const std::string &emit) {
+  std::string text;
+  for (const LoweredModel *entry : {&translator.encode, &translator.step}) {
+    text += entry == &translator.encode ? "// encode: once for a set of sources\n"
+                                        : "\n// step: once for each token\n";
+    text += emit == "imported" ? print(*entry->source)
+            : emit == "ir"     ? print(*entry->graph)
+                               : print(entry->plan);
+  }
+  return text;
+}
+
+void add_self_test(const LoweredModel &model, ProgramInfo &info, std::string &summary) {
+  GeneratedSelfTest generated = generate_self_test(model);
+  info.self_test = std::move(generated.test);
+  if (!info.self_test) {
+    summary += (summary.empty() ? "none for " : ", ") + model.name + ": " + generated.note;
+  }
+}
+
+void print_summary(const TranslatorFlags &flags, const LoweredTranslator &translator,
+                   const CompiledModel &compiled, const std::string &self_test, double seconds) {
+  std::printf("%s: a translator\n", flags.model.model.c_str());
+  for (const LoweredModel *entry : {&translator.encode, &translator.step}) {
+    std::printf("  %-11s fused %s; %zu kernels, called %zu times\n",
+                entry == &translator.encode ? "encode" : "step", describe(entry->fused).c_str(),
+                entry->plan.kernels.size(), entry->plan.calls.size());
+  }
+  const sylvite_translate_task &settings = translator.task.settings;
+  std::printf("  decoding    %zu caches, %s, up to %d tokens\n", translator.task.caches.size(),
+              settings.beams == 1 ? "greedy"
+                                  : ("beam search with " + std::to_string(settings.beams)).c_str(),
+              settings.max_length);
+  std::printf("  self-test   %s\n", self_test.c_str());
+  const double size = static_cast<double>(std::filesystem::file_size(flags.output));
+  std::printf("  program     %s: %.2f MB, of which %.2f MB are weights and tokenizers\n",
+              flags.output.c_str(), size / 1e6, static_cast<double>(compiled.image.bytes) / 1e6);
+  std::printf("  took        %.1f s\n", seconds);
+}
+
+}  // namespace
+
+bool is_translator(const std::filesystem::path &path) {
+  std::error_code error;
+  return std::filesystem::is_directory(path, error) || path.extension() == ".json";
+}
+
+void compile_translator(const TranslatorFlags &flags) {
+  const std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
+  ProgressLine progress(flags.model.model);
+  const LowerOptions lowering = lower_options(flags.model, progress);
+  const CompileOptions options = compile_options(flags.target, progress);
+  const TranslateManifest manifest = read_exported_folder(flags.model.model);
+  LoweredTranslator translator = lower_translator(manifest, lowering);
+  if (flags.emit != "program") {
+    const std::string text = emitted_text(translator, flags.emit);
+    progress.clear();
+    write_text(flags.output, text);
+    return;
+  }
+  std::vector<ProgramInfo> infos = {program_info(translator.encode), program_info(translator.step)};
+  infos[0].translate = translator.task;
+  progress.show("making the self-test");
+  std::string self_test = flags.no_self_test ? "left out" : "";
+  if (!flags.no_self_test) {
+    add_self_test(translator.encode, infos[0], self_test);
+    add_self_test(translator.step, infos[1], self_test);
+    self_test =
+        self_test.empty() ? "inputs made up, answers from the reference evaluator" : self_test;
+  }
+  LoweredModel *const entries[] = {&translator.encode, &translator.step};
+  const CompiledModel compiled = compile_entries(entries, infos, options);
+  progress.show("linking");
+  link_program(compiled.objects, compiled.image, flags.output);
+  progress.clear();
+  for (const LoweredModel *entry : entries) {
+    print_warnings(*entry->graph);
+  }
+  print_summary(flags, translator, compiled, self_test,
+                std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+}
+
+}  // namespace sylvite

@@ -1,0 +1,22 @@
+// `sylvite compile FOLDER`: an exported encoder-decoder becomes a program that translates.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "compiler/driver/flags.h"
+
+namespace sylvite {
+
+struct TranslatorFlags {
+  const ModelFlags &model;
+  const TargetFlags &target;
+  std::string output, emit;
+  bool no_self_test = false;
+};
+
+// Whether `path` names a translator: a folder with graphs, or a manifest.
+bool is_translator(const std::filesystem::path &path);
+void compile_translator(const TranslatorFlags &flags);
+
+}  // namespace sylvite

@@ -1,0 +1,257 @@
+// Hugging Face's layout: the graphs have fixed file names, their inputs and outputs fixed ways of
+// naming, and what tokens mean stands in config.json and generation_config.json (which wins, as in
+// transformers).
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "compiler/driver/json_settings.h"
+#include "compiler/driver/tokenizer_files.h"
+#include "compiler/driver/translate_manifest.h"
+#include "compiler/import/import.h"
+#include "compiler/ir/compose.h"
+#include "compiler/ir/error.h"
+
+namespace sylvite {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool stands(const fs::path &file) {
+  std::error_code error;
+  return fs::is_regular_file(file, error);
+}
+
+fs::path required(const fs::path &folder, const std::string &name, const std::string &what) {
+  if (!stands(folder / name)) {
+    throw_model_error(folder.string(), ": ", name, " is missing: ", what);
+  }
+  return folder / name;
+}
+
+// generation_config.json where it has the key, else config.json.
+class Configuration {
+ public:
+  explicit Configuration(const fs::path &folder)
+      : config_(required(folder, "config.json", "it says which model this is")) {
+    if (stands(folder / "generation_config.json")) {
+      generation_.emplace(folder / "generation_config.json");
+    }
+  }
+
+  const JsonSettings &holder(const std::string &key) const {
+    return generation_ && generation_->find(key) != nullptr ? *generation_ : config_;
+  }
+  const JsonSettings &config() const { return config_; }
+
+  // A token's id, or -1 where there is none. Some configurations have a list of one.
+  int32_t token(const std::string &key) const {
+    const JsonSettings &settings = holder(key);
+    const nlohmann::json *value = settings.find(key);
+    if (value == nullptr) {
+      return -1;
+    }
+    if (value->is_array() && value->size() == 1) {
+      value = &value->front();
+    }
+    if (!value->is_number_integer() || value->get<double>() < 0 ||
+        value->get<double>() > std::numeric_limits<int32_t>::max()) {
+      settings.fail(key, "a token's id");
+    }
+    return value->get<int32_t>();
+  }
+
+  int32_t count(const std::string &key, int32_t fallback, int32_t least) const {
+    const JsonSettings &settings = holder(key);
+    const double number = settings.number(key, fallback);
+    if (number != std::floor(number) || number < least || number > 1e9) {
+      settings.fail(key, "a whole number of at least " + std::to_string(least));
+    }
+    return static_cast<int32_t>(number);
+  }
+
+ private:
+  JsonSettings config_;
+  std::optional<JsonSettings> generation_;
+};
+
+// bad_words_ids: words of several tokens depend on what came before, which single tokens do not.
+std::vector<int32_t> banned_tokens(const Configuration &configuration) {
+  const JsonSettings &settings = configuration.holder("bad_words_ids");
+  const nlohmann::json *words = settings.find("bad_words_ids");
+  std::vector<int32_t> banned;
+  if (words == nullptr) {
+    return banned;
+  }
+  const char *expected = "a list of lists of one token's id each";
+  if (!words->is_array()) {
+    settings.fail("bad_words_ids", expected);
+  }
+  for (const nlohmann::json &word : *words) {
+    if (!word.is_array() || word.size() != 1 || !word[0].is_number_integer() ||
+        word[0].get<double>() < 0 || word[0].get<double>() > std::numeric_limits<int32_t>::max()) {
+      settings.fail("bad_words_ids", expected);
+    }
+    banned.push_back(word[0].get<int32_t>());
+  }
+  return banned;
+}
+
+int32_t early_stopping(const Configuration &configuration) {
+  const JsonSettings &settings = configuration.holder("early_stopping");
+  const nlohmann::json *value = settings.find("early_stopping");
+  if (value != nullptr && value->is_string()) {
+    if (value->get<std::string>() != "never") {
+      settings.fail("early_stopping", "true, false or \"never\"");
+    }
+    return 2;
+  }
+  return settings.boolean("early_stopping", false) ? 1 : 0;
+}
+
+void read_settings(const Configuration &configuration, TranslateTask &task) {
+  sylvite_translate_task &settings = task.settings;
+  settings.end = configuration.token("eos_token_id");
+  settings.pad = configuration.token("pad_token_id");
+  settings.start = configuration.token("decoder_start_token_id");
+  if (settings.start < 0) {
+    settings.start = configuration.token("bos_token_id");
+  }
+  if (settings.start < 0) {
+    configuration.config().fail("decoder_start_token_id", "the id of the target's first token");
+  }
+  settings.forced_start = configuration.token("forced_bos_token_id");
+  settings.forced_end = configuration.token("forced_eos_token_id");
+  settings.beams = configuration.count("num_beams", 1, 1);
+  settings.early_stopping = early_stopping(configuration);
+  settings.length_penalty =
+      static_cast<float>(configuration.holder("length_penalty").number("length_penalty", 1));
+  const int32_t positions = configuration.count("max_position_embeddings", 0, 0);
+  settings.max_source = settings.max_target = positions;
+  // max_length counts the start token, max_new_tokens does not.
+  const int32_t fresh = configuration.count("max_new_tokens", 0, 0);
+  const int32_t length = configuration.count("max_length", 0, 0);
+  settings.max_length = fresh > 0       ? fresh
+                        : length > 1    ? length - 1
+                        : positions > 1 ? positions - 1
+                                        : 127;
+  task.banned = banned_tokens(configuration);
+}
+
+// What names an exporter's graph has. Read from the file, so that a graph which lacks one is said
+// to.
+using Names = std::vector<std::string>;
+
+Names input_names(const Graph &graph) {
+  Names names;
+  for (const Value *input : graph.inputs()) {
+    names.push_back(input->name);
+  }
+  return names;
+}
+
+bool contains(const Names &names, const std::string &name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+bool begins(const std::string &text, const std::string &with) {
+  return text.compare(0, with.size(), with) == 0;
+}
+
+// "past_key_values.0.decoder.key" -> "present.0.decoder.key"
+std::string present_of(const std::string &past) {
+  return "present" + past.substr(std::string("past_key_values").size());
+}
+
+void read_decoder(const Graph &graph, const std::string &hidden, const std::string &mask,
+                  TranslateManifest::Decoder &decoder) {
+  decoder.tokens = "input_ids";
+  decoder.scores = "logits";
+  for (const std::string &name : input_names(graph)) {
+    if (begins(name, "past_key_values.")) {
+      if (name.find(".encoder.") != std::string::npos) {
+        decoder.sources[name] = present_of(name);
+      } else {
+        decoder.caches.push_back({name, present_of(name)});
+      }
+    } else if (name == "encoder_hidden_states") {
+      decoder.sources[name] = hidden;
+    } else if (name == "encoder_attention_mask") {
+      decoder.sources[name] = mask;
+    } else if (name == "decoder_attention_mask") {
+      decoder.mask = name;
+    } else if (name != decoder.tokens) {
+      throw_model_error(decoder.file.string(), ": input '", name,
+                        "' is none that a decoder of this layout has; write a sylvite.json that "
+                        "says what it is (sylvite init)");
+    }
+  }
+  for (const std::string &wanted : {decoder.scores}) {
+    if (find_output(graph, wanted) == nullptr) {
+      throw_model_error(decoder.file.string(), ": there is no output '", wanted, "'");
+    }
+  }
+}
+
+std::unique_ptr<Graph> graph_of(const fs::path &file) {
+  return import_onnx(file, {}).graph;
+}
+
+void read_graphs(const fs::path &folder, TranslateManifest &manifest) {
+  manifest.encoder.file = required(folder, "encoder_model.onnx", "the encoder's graph");
+  const std::unique_ptr<Graph> encoder = graph_of(manifest.encoder.file);
+  const Names inputs = input_names(*encoder);
+  manifest.encoder.tokens = "input_ids";
+  if (!contains(inputs, "input_ids")) {
+    throw_model_error(manifest.encoder.file.string(), ": there is no input 'input_ids'");
+  }
+  manifest.encoder.mask = contains(inputs, "attention_mask") ? "attention_mask" : "";
+  const std::string hidden = "last_hidden_state";
+
+  TranslateManifest::Decoder first;
+  first.file = required(folder, "decoder_model.onnx",
+                        "the decoder's graph for the first token (a merged decoder alone is not "
+                        "supported yet)");
+  read_decoder(*graph_of(first.file), hidden, manifest.encoder.mask, first);
+  const fs::path with_past = folder / "decoder_with_past_model.onnx";
+  if (stands(with_past)) {
+    manifest.step.file = with_past;
+    read_decoder(*graph_of(with_past), hidden, manifest.encoder.mask, manifest.step);
+    manifest.first = std::move(first);
+  } else {
+    manifest.step = std::move(first);
+  }
+}
+
+}  // namespace
+
+TranslateManifest read_exported_folder(const fs::path &folder) {
+  TranslateManifest manifest;
+  manifest.origin = folder.string();
+  manifest.folder = folder;
+  const Configuration configuration(folder);
+  if (const nlohmann::json *is = configuration.config().find("is_encoder_decoder");
+      is != nullptr && is->is_boolean() && !is->get<bool>()) {
+    throw_model_error(configuration.config().file(),
+                      ": this is no encoder-decoder model, so it does not translate");
+  }
+  read_graphs(folder, manifest);
+  read_settings(configuration, manifest.task);
+  required(folder, "source.spm", "the SentencePiece model of the source language");
+  MarianTokenizers tokenizers = read_marian_tokenizers(folder, std::nullopt, std::nullopt);
+  manifest.task.source = std::move(tokenizers.source);
+  manifest.task.target = std::move(tokenizers.target);
+  manifest.task.settings.source_prefix = -1;
+  manifest.task.settings.source_suffix = tokenizers.end;
+  if (manifest.task.settings.pad < 0) {
+    manifest.task.settings.pad = tokenizers.pad;
+  }
+  manifest.task.settings.score_kind = SYL_LOGITS;
+  return manifest;
+}
+
+}  // namespace sylvite

@@ -1,0 +1,52 @@
+// What a translator is made of: which graphs, what their inputs and outputs are to a decoding loop,
+// which tokens have a meaning, which tokenizers. From sylvite.json, or from the files that Hugging
+// Face's exporters write.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "compiler/codegen/compile.h"
+#include "passes/decoding.h"
+
+namespace sylvite {
+
+struct TranslateManifest {
+  struct Encoder {
+    std::filesystem::path file;
+    std::string tokens, mask;  // inputs; a model may have no mask
+  };
+  // A graph that gives scores for target tokens. What its inputs get from the encoder: `sources`,
+  // by input the name of an output or of an input of the encoder (or, in `step`, of an output of
+  // `first`).
+  struct Decoder {
+    std::filesystem::path file;
+    std::string tokens, mask;
+    std::string scores;
+    std::map<std::string, std::string> sources;
+    std::vector<CachePair> caches;
+    std::map<std::string, bool> branches;  // boolean inputs that choose an If's branch
+  };
+
+  std::string origin;  // what messages begin with: the manifest or the folder
+  std::filesystem::path folder;
+  Encoder encoder;
+  std::optional<Decoder>
+      first;     // computes what later steps take from it unchanged: cross-attention's keys
+  Decoder step;  // has caches, or takes all tokens so far
+  // One graph of source and target: encoder.file is step.file, and `step` says the decoder's part.
+  bool combined = false;
+
+  TranslateTask task;  // tokenizers, tokens, defaults; the places of inputs are filled in later
+};
+
+// The layout of transformers' and Optimum's exporters: config.json, generation_config.json,
+// encoder_model.onnx and so on. Throws ModelError that says which file is missing or contradicts
+// another.
+TranslateManifest read_exported_folder(const std::filesystem::path &folder);
+
+}  // namespace sylvite

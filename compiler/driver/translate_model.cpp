@@ -1,0 +1,215 @@
+// encode is the encoder with everything behind it that does not change from token to token: where a
+// first decoder is told apart, the keys and values of cross-attention that it makes. step is the
+// decoder with its caches in pools, its sources picked by row, and the last position's scores
+// alone.
+//
+// Each graph is imported twice where its sizes need other bounds than usual (a past may be empty, a
+// step has one token): the names of these sizes are only known after the first time.
+#include "compiler/driver/translate_model.h"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "compiler/ir/compose.h"
+#include "compiler/ir/error.h"
+
+namespace sylvite {
+namespace {
+
+// What is wrong with a graph begins with its file.
+template <typename Work>
+auto in_file(const std::filesystem::path &file, const Work &work) {
+  try {
+    return work();
+  } catch (const ModelError &error) {
+    const std::string path = file.string();
+    const std::string_view what = error.what();
+    throw_model_error(what.substr(0, path.size()) == path ? "" : path + ": ", what);
+  }
+}
+
+const Value &input_of(const Graph &graph, const std::string &name) {
+  const Value *input = find_input(graph, name);
+  if (input == nullptr) {
+    std::string known;
+    for (const Value *each : graph.inputs()) {
+      known += (known.empty() ? "'" : ", '") + each->name + "'";
+    }
+    throw_model_error("there is no input '", name, "'; there are ", known);
+  }
+  return *input;
+}
+
+int32_t place_of_input(const Plan &plan, const std::string &name) {
+  for (size_t i = 0; i < plan.inputs.size(); ++i) {
+    if (plan.inputs[i].name == name) {
+      return static_cast<int32_t>(i);
+    }
+  }
+  return -1;
+}
+
+int32_t place_of_output(const Plan &plan, const std::string &name) {
+  for (size_t i = 0; i < plan.outputs.size(); ++i) {
+    if (plan.outputs[i].name == name) {
+      return static_cast<int32_t>(i);
+    }
+  }
+  return -1;
+}
+
+// The encoder's tensors that a decoder's `sources` name: outputs, or inputs.
+std::map<std::string, Value *> bindings(const Graph &encoder,
+                                        const std::map<std::string, std::string> &sources) {
+  std::map<std::string, Value *> bound;
+  for (const auto &[input, name] : sources) {
+    Value *value = find_output(encoder, name);
+    value = value == nullptr ? find_input(encoder, name) : value;
+    if (value != nullptr) {
+      bound[input] = value;
+    }
+  }
+  return bound;
+}
+
+// Imports with the sizes of a step: one token, a past that may be empty.
+LoweredModel import_step(const TranslateManifest::Decoder &decoder, const LowerOptions &options) {
+  LoweredModel model = import_model(decoder.file, options);
+  if (decoder.caches.empty()) {
+    return model;
+  }
+  LowerOptions again = options;
+  const Shape &tokens = input_of(*model.graph, decoder.tokens).type.shape;
+  if (tokens.size() != 2) {
+    throw_model_error("input '", decoder.tokens, "' is ", to_string(tokens),
+                      "; expected [batch, length]");
+  }
+  if (const std::optional<std::string> length = tokens[1].as_symbol()) {
+    again.import.fixed_symbols[*length] = 1;
+  }
+  for (const CachePair &cache : decoder.caches) {
+    for (const Dim &dim : input_of(*model.graph, cache.past).type.shape) {
+      if (const std::optional<std::string> symbol = dim.as_symbol();
+          symbol && *symbol != tokens[0].as_symbol()) {
+        again.import.least_sizes[*symbol] = 0;
+      }
+    }
+  }
+  return import_model(decoder.file, again);
+}
+
+// Names of what step takes from encode, by its own input.
+std::vector<std::string> names_of(const std::map<std::string, std::string> &sources) {
+  std::vector<std::string> inputs;
+  for (const auto &[input, from] : sources) {
+    inputs.push_back(input);
+  }
+  return inputs;
+}
+
+// Outputs of encode: all that step takes, but for encode's own inputs.
+void add_encoder_outputs(Graph &encoder, const std::map<std::string, Value *> &first_outputs,
+                         const TranslateManifest &manifest) {
+  std::vector<std::pair<std::string, Value *>> outputs;
+  for (const auto &[input, name] : manifest.step.sources) {
+    const auto later = first_outputs.find(name);
+    Value *value = later != first_outputs.end() ? later->second : find_output(encoder, name);
+    const bool known = std::any_of(outputs.begin(), outputs.end(),
+                                   [&](const auto &output) { return output.first == name; });
+    if (value != nullptr && !known) {
+      outputs.emplace_back(name, value);
+    } else if (value == nullptr && find_input(encoder, name) == nullptr) {
+      throw_model_error(manifest.origin, ": '", name, "', which input '", input, "' of ",
+                        manifest.step.file.filename().string(),
+                        " should get, is no output of the encoder or of the first decoder");
+    }
+  }
+  encoder.clear_outputs();
+  for (const auto &[name, value] : outputs) {
+    encoder.add_output(name, value);
+  }
+  encoder.remove_dead();
+}
+
+void drop_unused_inputs(Graph &graph, const std::vector<std::string> &kept) {
+  const std::vector<Value *> inputs = graph.inputs();
+  for (Value *input : inputs) {
+    const bool keep = std::find(kept.begin(), kept.end(), input->name) != kept.end();
+    if (!keep && input->users.empty() && !graph.is_output(input)) {
+      graph.erase_input(input);
+    }
+  }
+}
+
+LoweredModel lower_encode(const TranslateManifest &manifest, const LowerOptions &options) {
+  LoweredModel model = import_model(manifest.encoder.file, options);
+  Graph &graph = *model.graph;
+  std::map<std::string, Value *> outputs;
+  if (manifest.first) {
+    const LoweredModel first = import_model(manifest.first->file, options);
+    in_file(manifest.first->file, [&] {
+      outputs = add_part(graph, *first.graph, bindings(graph, manifest.first->sources));
+    });
+    model.model_hash += first.model_hash;
+  }
+  add_encoder_outputs(graph, outputs, manifest);
+  drop_unused_inputs(graph, {manifest.encoder.tokens, manifest.encoder.mask});
+  input_of(graph, manifest.encoder.tokens);
+  lower_graph(model, options);
+  return model;
+}
+
+LoweredModel lower_step(const TranslateManifest &manifest, const LowerOptions &options) {
+  const TranslateManifest::Decoder &decoder = manifest.step;
+  LoweredModel model = import_step(decoder, options);
+  Graph &graph = *model.graph;
+  in_file(decoder.file, [&] {
+    if (!decoder.caches.empty()) {
+      keep_caches(graph, decoder.caches);
+    }
+    pick_sources(graph, names_of(decoder.sources));
+    keep_last_scores(graph, decoder.scores);
+    keep_outputs(graph, {decoder.scores});
+    input_of(graph, decoder.tokens);
+  });
+  lower_graph(model, options);
+  return model;
+}
+
+void fill_places(const TranslateManifest &manifest, LoweredTranslator &translator) {
+  const Plan &encode = translator.encode.plan, &step = translator.step.plan;
+  TranslateTask &task = translator.task;
+  sylvite_translate_task &settings = task.settings;
+  settings.source_tokens = place_of_input(encode, manifest.encoder.tokens);
+  settings.source_mask = place_of_input(encode, manifest.encoder.mask);
+  settings.step_tokens = place_of_input(step, manifest.step.tokens);
+  settings.step_mask = place_of_input(step, manifest.step.mask);
+  settings.rows = place_of_input(step, kSourceRows);
+  settings.past = place_of_input(step, kCachePast);
+  settings.table = place_of_input(step, kCacheTable);
+  settings.scores = place_of_output(step, manifest.step.scores);
+  for (const auto &[input, name] : manifest.step.sources) {
+    const int32_t to = place_of_input(step, input), output = place_of_output(encode, name);
+    const int32_t from = output >= 0 ? output : -1 - place_of_input(encode, name);
+    if (to >= 0) {
+      task.links.push_back({from, to});
+    }
+  }
+  for (const CachePair &cache : manifest.step.caches) {
+    task.caches.push_back(place_of_input(step, cache.past));
+  }
+}
+
+}  // namespace
+
+LoweredTranslator lower_translator(const TranslateManifest &manifest, const LowerOptions &options) {
+  LoweredTranslator translator;
+  translator.encode = lower_encode(manifest, options);
+  translator.step = lower_step(manifest, options);
+  translator.task = manifest.task;
+  fill_places(manifest, translator);
+  return translator;
+}
+
+}  // namespace sylvite
