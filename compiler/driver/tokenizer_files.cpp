@@ -37,6 +37,12 @@ bool stands(const fs::path &file) {
   return fs::exists(file, error);
 }
 
+void expect_file(const fs::path &file, const char *what) {
+  if (!stands(file)) {
+    throw_model_error(file.string(), ": does not exist; expected ", what);
+  }
+}
+
 std::string read_bounded(const fs::path &file, size_t limit) {
   std::error_code error;
   if (fs::is_directory(file, error)) {
@@ -528,6 +534,8 @@ MarianTokenizers read_marian_tokenizers(const fs::path &folder, std::optional<in
   const auto read_side = [&](const char *model_name, const char *vocabulary_name,
                              std::optional<int64_t> ids, MarianTokenizers &tokenizers) {
     const fs::path model_file = folder / model_name;
+    expect_file(model_file, "a SentencePiece model");
+    expect_file(folder / vocabulary_name, "the ids of the SentencePiece models' pieces");
     const SentencePieceModel model = read_model(model_file);
     Vocabulary vocabulary = VocabularyReader(folder / vocabulary_name).read();
     Parts parts;
