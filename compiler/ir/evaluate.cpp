@@ -234,13 +234,15 @@ std::vector<int64_t> evaluate_shape(const Shape &shape, const SymbolValues &symb
 std::vector<int64_t> row_major_strides(const std::vector<int64_t> &shape) {
   std::vector<int64_t> strides(shape.size(), 1);
   for (size_t axis = shape.size(); axis-- > 1;) {
-    strides[axis - 1] = strides[axis] * shape[axis];
+    // Of an empty tensor, whose other sizes may be huge, no stride is used.
+    strides[axis - 1] = static_cast<int64_t>(static_cast<uint64_t>(strides[axis]) *
+                                             static_cast<uint64_t>(shape[axis]));
   }
   return strides;
 }
 
 int64_t count_of(const std::vector<int64_t> &shape) {
-  int64_t count = 1;
+  int64_t count = std::find(shape.begin(), shape.end(), 0) == shape.end() ? 1 : 0;
   for (int64_t size : shape) {
     count *= size;
   }
@@ -266,9 +268,13 @@ int64_t broadcast_offset(const Index &index, const std::vector<int64_t> &shape) 
   return offset;
 }
 
+std::string place_of(const Node &node) {
+  return node.sources.empty() ? describe(node) : "node '" + node.sources.front() + "'";
+}
+
 int64_t checked_index(const Node &node, int64_t index, int64_t size, const char *what) {
   if (index < -size || index >= size) {
-    throw_model_error(describe(node), ": ", what, " ", index, " is out of range for size ", size);
+    throw_model_error(place_of(node), ": ", what, " ", index, " is out of range for size ", size);
   }
   return index < 0 ? index + size : index;
 }

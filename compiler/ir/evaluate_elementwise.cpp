@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "compiler/ir/error.h"
 #include "compiler/ir/evaluate_parts.h"
@@ -75,20 +76,53 @@ int64_t wrap_add(int64_t a, int64_t b) {
   return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
 }
 
+uint64_t whole_power(uint64_t factor, uint64_t exponent) {
+  uint64_t result = 1;
+  for (; exponent > 0; exponent >>= 1, factor *= factor) {
+    result *= (exponent & 1) != 0 ? factor : 1;
+  }
+  return result;
+}
+
 int64_t integer_power(int64_t base, int64_t exponent) {
   if (exponent < 0) {
     return base == 1 ? 1 : base == -1 ? (exponent % 2 == 0 ? 1 : -1) : 0;
   }
-  uint64_t result = 1, factor = static_cast<uint64_t>(base);
-  for (; exponent > 0; exponent >>= 1, factor *= factor) {
-    result *= (exponent & 1) != 0 ? factor : 1;
+  return static_cast<int64_t>(
+      whole_power(static_cast<uint64_t>(base), static_cast<uint64_t>(exponent)));
+}
+
+// Where 64 bits without sign differ from 64 with one; the rest wraps around in the same way.
+std::optional<uint64_t> unsigned_of(const Node &node, uint64_t a, uint64_t b) {
+  switch (node.op) {
+    case Op::Abs:
+      return a;
+    case Op::Sign:
+      return a != 0 ? 1 : 0;
+    case Op::Div:
+      return b == 0 ? 0 : a / b;
+    case Op::Mod:
+      return b == 0 ? 0 : a % b;
+    case Op::Pow:
+      return whole_power(a, b);
+    case Op::Min:
+      return std::min(a, b);
+    case Op::Max:
+      return std::max(a, b);
+    default:
+      return std::nullopt;
   }
-  return static_cast<int64_t>(result);
 }
 
 // Integers and booleans. Division by zero gives zero: the standard leaves it open, and nothing may
 // trap.
-int64_t integer_of(const Node &node, int64_t a, int64_t b) {
+int64_t integer_of(const Node &node, DType dtype, int64_t a, int64_t b) {
+  if (dtype == DType::U64) {
+    if (const std::optional<uint64_t> result =
+            unsigned_of(node, static_cast<uint64_t>(a), static_cast<uint64_t>(b))) {
+      return static_cast<int64_t>(*result);
+    }
+  }
   switch (node.op) {
     case Op::Neg:
       return wrap_add(~a, 1);
@@ -141,6 +175,11 @@ bool compare(Op op, T a, T b) {
   return op == Op::Equal ? a == b : op == Op::Less ? a < b : a <= b;
 }
 
+bool compare_integers(Op op, DType dtype, int64_t a, int64_t b) {
+  return dtype == DType::U64 ? compare(op, static_cast<uint64_t>(a), static_cast<uint64_t>(b))
+                             : compare(op, a, b);
+}
+
 bool is_infinity(const Node &node, double a) {
   return std::isinf(a) && (a > 0 ? node.attributes.integer_or("positive", 1) != 0
                                  : node.attributes.integer_or("negative", 1) != 0);
@@ -181,15 +220,16 @@ Tensor evaluate_elementwise(const Node &node, const std::vector<Tensor> &inputs,
       case Op::Less:
       case Op::LessEqual:
         result.set_int(i, floats ? compare(node.op, a.at(at[0]), inputs[1].at(at[1]))
-                                 : compare(node.op, a.at_int(at[0]), inputs[1].at_int(at[1])));
+                                 : compare_integers(node.op, operand_type, a.at_int(at[0]),
+                                                    inputs[1].at_int(at[1])));
         break;
       default: {
         const bool binary = inputs.size() == 2;
         if (floats) {
           result.set(i, float_of(node, a.at(at[0]), binary ? inputs[1].at(at[1]) : 0));
         } else {
-          result.set_int(i,
-                         integer_of(node, a.at_int(at[0]), binary ? inputs[1].at_int(at[1]) : 0));
+          result.set_int(i, integer_of(node, operand_type, a.at_int(at[0]),
+                                       binary ? inputs[1].at_int(at[1]) : 0));
         }
       }
     }

@@ -21,6 +21,13 @@ bool advance(Index &index, const std::vector<int64_t> &shape);
 // The offset of `index` (of the broadcast result) in a tensor of `shape`: axes align at the end,
 // size 1 repeats.
 int64_t broadcast_offset(const Index &index, const std::vector<int64_t> &shape);
+// a < b for integers and booleans as at_int gives them: 64 bits without sign come as negative
+// numbers from 2^63 on.
+inline bool integer_less(DType dtype, int64_t a, int64_t b) {
+  return dtype == DType::U64 ? static_cast<uint64_t>(a) < static_cast<uint64_t>(b) : a < b;
+}
+// The node in the user's terms, to begin a message with.
+std::string place_of(const Node &node);
 // An axis or index that may count from the end, checked against [-size, size).
 int64_t checked_index(const Node &node, int64_t index, int64_t size, const char *what);
 

@@ -166,32 +166,43 @@ Tensor attention(const Node &node, const std::vector<Tensor> &inputs, const Symb
   return matmul(weights, inputs[2], false);
 }
 
-Tensor conv(const Node &node, const std::vector<Tensor> &inputs, Tensor result) {
-  const Tensor &x = inputs[0], &w = inputs[1];
+// Visits what the window reads that ends in one element of the result: visit(t, from) for tap t at
+// offset `from`, or -1 in the padding. `channel` counts the planes of all batches.
+template <typename Visit>
+void for_each_tap(const Node &node, const std::vector<int64_t> &kernel, const Index &index,
+                  const std::vector<int64_t> &shape, int64_t channel, const Visit &visit) {
   const std::vector<int64_t> &strides = node.attributes.integers("strides");
   const std::vector<int64_t> &pads = node.attributes.integers("pads");
   const std::vector<int64_t> &dilations = node.attributes.integers("dilations");
+  Index tap(kernel.size(), 0);
+  for (int64_t t = 0; t < count_of(kernel); ++t, advance(tap, kernel)) {
+    int64_t from = channel;
+    bool inside = true;
+    for (size_t axis = 0; axis < kernel.size(); ++axis) {
+      const int64_t at = index[axis + 2] * strides[axis] - pads[axis] + tap[axis] * dilations[axis];
+      inside = inside && at >= 0 && at < shape[axis + 2];
+      from = from * shape[axis + 2] + at;
+    }
+    visit(t, inside ? from : -1);
+  }
+}
+
+Tensor conv(const Node &node, const std::vector<Tensor> &inputs, Tensor result) {
+  const Tensor &x = inputs[0], &w = inputs[1];
   const int64_t group = node.attributes.integer_or("group", 1);
   const std::vector<int64_t> kernel(w.shape().begin() + 2, w.shape().end());
   const int64_t channels = w.shape()[1], filters_of_group = w.shape()[0] / group;
+  const int64_t taps = count_of(kernel);
   Index index(result.shape().size(), 0);
   for (int64_t i = 0; i < result.count(); ++i, advance(index, result.shape())) {
+    const int64_t first = index[0] * x.shape()[1] + index[1] / filters_of_group * channels;
     double sum = 0;
     for (int64_t c = 0; c < channels; ++c) {
-      Index tap(kernel.size(), 0);
-      for (int64_t t = 0; t < count_of(kernel); ++t, advance(tap, kernel)) {
-        int64_t from = index[0] * x.shape()[1] + index[1] / filters_of_group * channels + c;
-        bool inside = true;
-        for (size_t axis = 0; axis < kernel.size(); ++axis) {
-          const int64_t at =
-              index[axis + 2] * strides[axis] - pads[axis] + tap[axis] * dilations[axis];
-          inside = inside && at >= 0 && at < x.shape()[axis + 2];
-          from = from * x.shape()[axis + 2] + at;
+      for_each_tap(node, kernel, index, x.shape(), first + c, [&](int64_t t, int64_t from) {
+        if (from >= 0) {
+          sum += x.at(from) * w.at((index[1] * channels + c) * taps + t);
         }
-        if (inside) {
-          sum += x.at(from) * w.at((index[1] * channels + c) * count_of(kernel) + t);
-        }
-      }
+      });
     }
     result.set(i, sum);
   }
@@ -200,32 +211,21 @@ Tensor conv(const Node &node, const std::vector<Tensor> &inputs, Tensor result) 
 
 Tensor pool(const Node &node, const Tensor &x, Tensor result) {
   const std::vector<int64_t> &kernel = node.attributes.integers("kernel");
-  const std::vector<int64_t> &strides = node.attributes.integers("strides");
-  const std::vector<int64_t> &pads = node.attributes.integers("pads");
-  const std::vector<int64_t> &dilations = node.attributes.integers("dilations");
   const bool average = node.attributes.text("kind") == "average";
   const bool count_padding = node.attributes.integer_or("count_include_pad", 0) != 0;
   Index index(result.shape().size(), 0);
   for (int64_t i = 0; i < result.count(); ++i, advance(index, result.shape())) {
     double sum = 0, largest = -std::numeric_limits<double>::infinity();
     int64_t taps = 0;
-    Index tap(kernel.size(), 0);
-    for (int64_t t = 0; t < count_of(kernel); ++t, advance(tap, kernel)) {
-      int64_t from = index[0] * x.shape()[1] + index[1];
-      bool inside = true;
-      for (size_t axis = 0; axis < kernel.size(); ++axis) {
-        const int64_t at =
-            index[axis + 2] * strides[axis] - pads[axis] + tap[axis] * dilations[axis];
-        inside = inside && at >= 0 && at < x.shape()[axis + 2];
-        from = from * x.shape()[axis + 2] + at;
-      }
-      if (inside) {
+    const int64_t channel = index[0] * x.shape()[1] + index[1];
+    for_each_tap(node, kernel, index, x.shape(), channel, [&](int64_t, int64_t from) {
+      if (from >= 0) {
         const double value = x.at(from);
         sum += value;
         largest = std::isnan(value) || std::isnan(largest) ? sum : std::max(largest, value);
       }
-      taps += inside || count_padding ? 1 : 0;
-    }
+      taps += from >= 0 || count_padding ? 1 : 0;
+    });
     result.set(i, average ? (taps == 0 ? 0 : sum / static_cast<double>(taps)) : largest);
   }
   return result;
@@ -280,8 +280,9 @@ Tensor reduce(const Node &node, const Tensor &x, Tensor result) {
     }
     return result;
   }
-  const int64_t start = kind == "max"    ? INT64_MIN
-                        : kind == "min"  ? INT64_MAX
+  const bool unsigned64 = x.dtype() == DType::U64;  // in the bits of an int64_t
+  const int64_t start = kind == "max"    ? (unsigned64 ? 0 : INT64_MIN)
+                        : kind == "min"  ? (unsigned64 ? -1 : INT64_MAX)
                         : kind == "prod" ? 1
                                          : 0;
   std::vector<int64_t> sums(size, start);
@@ -289,15 +290,21 @@ Tensor reduce(const Node &node, const Tensor &x, Tensor result) {
     int64_t &sum = sums[static_cast<size_t>(to)];
     const int64_t value = x.at_int(from);
     if (kind == "max" || kind == "min") {
-      sum = kind == "max" ? std::max(sum, value) : std::min(sum, value);
+      const bool smaller = integer_less(x.dtype(), value, sum);
+      sum = smaller == (kind == "min") ? value : sum;
     } else {
       const uint64_t a = static_cast<uint64_t>(sum), b = static_cast<uint64_t>(value);
       sum = static_cast<int64_t>(kind == "prod" ? a * b : a + b);
     }
   });
   for (size_t i = 0; i < size; ++i) {
-    result.set_int(static_cast<int64_t>(i),
-                   kind == "mean" && width > 0 ? sums[i] / width : sums[i]);
+    int64_t sum = sums[i];
+    if (kind == "mean" && width > 0) {
+      sum = unsigned64
+                ? static_cast<int64_t>(static_cast<uint64_t>(sum) / static_cast<uint64_t>(width))
+                : sum / width;
+    }
+    result.set_int(static_cast<int64_t>(i), sum);
   }
   return result;
 }
@@ -306,7 +313,7 @@ Tensor reduce(const Node &node, const Tensor &x, Tensor result) {
 // largest.
 bool before(const Tensor &x, int64_t a, int64_t b, bool largest) {
   if (!is_float(x.dtype())) {
-    return largest ? x.at_int(a) > x.at_int(b) : x.at_int(a) < x.at_int(b);
+    return integer_less(x.dtype(), x.at_int(largest ? b : a), x.at_int(largest ? a : b));
   }
   const double va = x.at(a), vb = x.at(b);
   if (std::isnan(va) || std::isnan(vb)) {
@@ -401,10 +408,11 @@ void combine(Tensor &data, int64_t to, const Tensor &updates, int64_t from,
   } else {
     const int64_t a = data.at_int(to), b = updates.at_int(from);
     const uint64_t x = static_cast<uint64_t>(a), y = static_cast<uint64_t>(b);  // wrap around
-    data.set_int(to, kind == "add"   ? static_cast<int64_t>(x + y)
-                     : kind == "mul" ? static_cast<int64_t>(x * y)
-                     : kind == "max" ? std::max(a, b)
-                                     : std::min(a, b));
+    const bool less = integer_less(data.dtype(), a, b);
+    data.set_int(to, kind == "add"             ? static_cast<int64_t>(x + y)
+                     : kind == "mul"           ? static_cast<int64_t>(x * y)
+                     : less == (kind == "max") ? b
+                                               : a);
   }
 }
 
@@ -461,9 +469,8 @@ Tensor append(const Node &node, const std::vector<Tensor> &inputs, const SymbolV
     const int64_t batch = row / length / heads, head = row / length % heads;
     const int64_t position = past + row % length;
     checked_index(node, position / kCacheBlock, columns, "the table's column");
-    const int64_t block =
-        checked_index(node, table.at_int(batch * columns + position / kCacheBlock),
-                      pool.shape()[0], "block");
+    const int64_t block = checked_index(
+        node, table.at_int(batch * columns + position / kCacheBlock), pool.shape()[0], "block");
     const int64_t to = (block * heads + head) * kCacheBlock + position % kCacheBlock;
     for (int64_t i = 0; i < size; ++i) {
       combine(pool, to * size + i, rows, row * size + i, "none");

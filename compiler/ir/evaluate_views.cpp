@@ -74,7 +74,7 @@ Tensor evaluate_view(const Node &node, const std::vector<Tensor> &inputs,
   const std::vector<int64_t> shape = evaluate_shape(node.output()->type.shape, symbols);
   if (node.op == Op::Reshape) {
     if (count_of(shape) != input.count()) {
-      throw_model_error(describe(node), ": cannot reshape ", input.count(), " elements to ",
+      throw_model_error(place_of(node), ": cannot reshape ", input.count(), " elements to ",
                         count_of(shape));
     }
     return input.reshaped(shape);

@@ -73,6 +73,10 @@ Tensor result_of(const std::string &call, const std::vector<Tensor> &inputs) {
   return results_of("y", call, inputs)[0];
 }
 
+Tensor u64(Sizes shape, const std::vector<uint64_t> &values) {
+  return Tensor::of(DType::U64, std::move(shape), values);
+}
+
 // `tolerance` is relative to the larger of 1 and the expected number.
 void expect_numbers(const Tensor &got, const Sizes &shape, const Numbers &expected,
                     double tolerance = 0) {
@@ -364,6 +368,12 @@ TEST(Evaluate, Gather) {
     EXPECT_THAT(error_of([&] { result_of("gather(a, b) {axis = 0}", {table, i64({1}, {index})}); }),
                 HasSubstr("index " + std::to_string(index) + " is out of range for size 3"));
   }
+  EXPECT_EQ(error_of([&] {
+              run("graph (t: f32[3, 2], i: i64[1]) { y = gather(t, i) {axis = 0} @ \"/Gather\" "
+                  "return y }",
+                  {table, i64({1}, {7})});
+            }),
+            "node '/Gather': index 7 is out of range for size 3");
 }
 
 TEST(Evaluate, GatherElements) {
@@ -554,6 +564,32 @@ TEST(Evaluate, ReduceIntegers) {
   expect_integers(reduce("min", x), {2}, {1, -4});
   expect_integers(reduce("prod", x), {2}, {wide, 12});
   expect_integers(reduce("sum", i64({1, 2}, {kMost, 1})), {1}, {kLeast});
+}
+
+// Numbers of 2^63 and more are not negative.
+TEST(Evaluate, UnsignedWords) {
+  const uint64_t big = uint64_t{1} << 63;
+  const Tensor a = u64({3}, {big, 5, big + 1}), b = u64({3}, {2, big, big});
+  const auto same = [&](const std::string &call, const std::vector<uint64_t> &expected) {
+    SCOPED_TRACE(call);
+    const Tensor got = result_of(call, {a, b});
+    Integers bits(expected.begin(), expected.end());
+    expect_integers(got, {static_cast<int64_t>(expected.size())}, bits);
+  };
+  same("max(a, b)", {big, big, big + 1});
+  same("min(a, b)", {2, 5, big});
+  same("div(a, b)", {big / 2, 0, 1});
+  same("mod(a, b)", {0, 5, 1});
+  same("pow(b, a)", {0, 0, 0});
+  same("abs(a)", {big, 5, big + 1});
+  same("sign(a)", {1, 1, 1});
+  same("less(a, b)", {0, 1, 0});
+  same("less_equal(b, a)", {1, 0, 1});
+  same("reduce(a) {kind = max, axes = (0), keepdims = 1}", {big + 1});
+  same("reduce(a) {kind = min, axes = (0), keepdims = 1}", {5});
+  same("reduce(b) {kind = mean, axes = (0), keepdims = 1}", {0});  // the sum wraps around
+  same("arg_reduce(a) {kind = max, axis = 0, keepdims = 1}", {2});
+  same("arg_reduce(a) {kind = min, axis = 0, keepdims = 1}", {1});
 }
 
 TEST(Evaluate, ArgReduce) {
