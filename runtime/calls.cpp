@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <algorithm>
 #include <atomic>
 
 #include "runtime/clock.h"
@@ -16,6 +17,7 @@ namespace sylvite {
 namespace {
 
 constexpr int64_t kScratchAlignment = 64;
+constexpr int64_t kGrowingScratch = int64_t{256} << 10;  // at least, where it will grow
 
 struct Job {
   sylvite_context *context;
@@ -66,7 +68,10 @@ bool reserve_scratch(sylvite_context &context, int64_t bytes) {
   if (__builtin_add_overflow(bytes, kScratchAlignment - 1, &bytes)) {
     return false;
   }
-  const int64_t stride = bytes / kScratchAlignment * kScratchAlignment;
+  int64_t stride = bytes / kScratchAlignment * kScratchAlignment;
+  if (context.growing) {
+    stride = with_room(std::max(stride, kGrowingScratch));
+  }
   context.scratch_stride = 0;
   if (__builtin_mul_overflow(stride, context.slots.size(), &all) || !context.scratch.reserve(all)) {
     return false;

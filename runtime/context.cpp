@@ -266,12 +266,22 @@ void point(syl_halide_buffer &buffer, const void *data) {
   buffer.host = const_cast<uint8_t *>(static_cast<const uint8_t *>(host));
 }
 
+int32_t reserve_arena(sylvite_context &context) {
+  const int64_t bytes = context.current->arena_bytes;
+  if (bytes <= context.arena.bytes() ||
+      (context.growing && context.arena.reserve(with_room(bytes))) ||
+      context.arena.reserve(bytes)) {
+    return SYL_OK;
+  }
+  return context.fail(SYL_OUT_OF_MEMORY, "out of memory: %lld bytes for the buffers of this run",
+                      static_cast<long long>(bytes));
+}
+
 int32_t point_buffers(sylvite_context &context, const sylvite_tensor *inputs) {
   const sylvite_program &program = *context.model->program;
   const PreparedShape &shape = *context.current;
-  if (!context.arena.reserve(shape.arena_bytes)) {
-    return context.fail(SYL_OUT_OF_MEMORY, "out of memory: %lld bytes for the buffers of this run",
-                        static_cast<long long>(shape.arena_bytes));
+  if (const int32_t status = reserve_arena(context)) {
+    return status;
   }
   for (int32_t i = 0; i < program.input_count; ++i) {
     point(context.buffers[i], inputs[i].data);
@@ -352,6 +362,11 @@ void fill_buffers(sylvite_context &context) {
 int32_t prepare_shape(sylvite_context &context, const int64_t *dims) {
   std::copy_n(dims, context.model->input_dims, context.given_dims.data());
   return prepare(context);
+}
+
+int32_t reserve_shape(sylvite_context &context, const int64_t *dims) {
+  const int32_t status = prepare_shape(context, dims);
+  return status != SYL_OK ? status : reserve_arena(context);
 }
 
 }  // namespace sylvite

@@ -2,6 +2,7 @@
 // calls.cpp.
 #pragma once
 
+#include <bit>
 #include <cstdarg>
 #include <cstddef>
 #include <cstdint>
@@ -33,11 +34,20 @@ struct alignas(64) CallSlot {
   void **arguments = nullptr;
 };
 
+// What to take for `bytes` that will grow: the next power of two.
+constexpr int64_t with_room(int64_t bytes) {
+  constexpr int64_t kCountable = int64_t{1} << 46;
+  return bytes <= kCountable ? static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(bytes)))
+                             : bytes;
+}
+
 extern const sylvite_runtime_api kRuntimeApi;
 
 // Computes what the sizes imply without running: every dimension of every input, in order. An error
 // is in the context.
 int32_t prepare_shape(sylvite_context &context, const int64_t *dims);
+// The same, and takes the memory.
+int32_t reserve_shape(sylvite_context &context, const int64_t *dims);
 
 }  // namespace sylvite
 
@@ -46,6 +56,9 @@ struct sylvite_context {
   sylvite_error error{};
   sylvite::ThreadPool pool;
   bool profile = false;
+  // Sizes grow a little with each run, as in decoding: memory is taken in powers of two, so that
+  // few runs allocate.
+  bool growing = false;
 
   sylvite::Block arena, scratch;
   int64_t scratch_stride = 0;  // bytes of scratch of each thread

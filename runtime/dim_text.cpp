@@ -184,6 +184,17 @@ int32_t find_symbol(const sylvite_program &program, std::string_view name) {
   return -1;
 }
 
+int64_t fixed_size(const char *dim) {
+  int64_t value = 0;
+  for (const char *c = dim; *c != 0; ++c) {
+    if (*c < '0' || *c > '9' || value > INT32_MAX) {
+      return 0;
+    }
+    value = value * 10 + (*c - '0');
+  }
+  return value;
+}
+
 std::optional<int64_t> evaluate_dim(const sylvite_program &program, std::string_view text,
                                     const int64_t *symbols) {
   return Reader(program, text, symbols).read_all();

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <new>
+#include <utility>
 
 namespace sylvite {
 
@@ -41,6 +42,10 @@ class Block {
   [[nodiscard]] bool reserve(int64_t bytes);
   std::byte *data() const { return data_; }
   int64_t bytes() const { return bytes_; }
+  void swap(Block &other) {
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+  }
 
  private:
   std::byte *data_ = nullptr;

@@ -60,18 +60,6 @@ struct sylvite_classifier {
 namespace sylvite {
 namespace {
 
-// "48" -> 48; 0 for a size that is known at run time only.
-int64_t fixed_size(const char *dim) {
-  int64_t value = 0;
-  for (const char *c = dim; *c != '\0'; ++c) {
-    if (*c < '0' || *c > '9' || value > INT32_MAX) {
-      return 0;
-    }
-    value = value * 10 + (*c - '0');
-  }
-  return value;
-}
-
 bool is_float(int32_t dtype) {
   return dtype == SYL_F32 || dtype == SYL_F16;
 }
