@@ -35,11 +35,12 @@ const std::vector<Layer> &layers() {
       {"compiler/link",
        {"compiler/link/", "compiler/codegen/", "compiler/ir/", "runtime/abi.h", "runtime/include/"},
        {"lld"}},
+      // SentencePiece converts models here; programs have its lite runtime in the runtime.
       {"compiler/driver",
        {"compiler/", "passes/", "runtime/include/", "runtime/io/", "runtime/tokens/",
         "runtime/images/", "runtime/tasks/", "runtime/abi.h", "runtime/bench.h"},
-       {}},
-      {"runtime", {"runtime/"}, {}},
+       {"sentencepiece"}},
+      {"runtime", {"runtime/"}, {"sentencepiece"}},
       {"examples", {"runtime/include/", "sylvite/", "examples/"}, {}},
   };
   return table;
@@ -51,6 +52,7 @@ const std::vector<std::pair<std::string, std::vector<std::string>>> kLibraries =
     {"llvm", {"llvm/", "llvm-c/"}},
     {"lld", {"lld/", "llvm/Support/raw_ostream.h"}},
     {"onnx", {"onnx/", "google/protobuf/"}},
+    {"sentencepiece", {"sentencepiece_", "flatbuffers/", "darts.h"}},
 };
 
 bool starts_with_any(const std::string &text, const std::vector<std::string> &prefixes) {
@@ -161,10 +163,12 @@ TEST(Layering, FindsWrongIncludes) {
   EXPECT_NE(complaint(layer("compiler/link"), "llvm/IR/Module.h"), "");
   EXPECT_NE(complaint(layer("compiler/driver"), "llvm/IR/Module.h"), "");
   EXPECT_NE(complaint(layer("runtime"), "compiler/ir/graph.h"), "");
+  EXPECT_NE(complaint(layer("compiler/import"), "sentencepiece_model.pb.h"), "");
   EXPECT_NE(complaint(layer("examples"), "runtime/threads.h"), "");
   EXPECT_EQ(complaint(layer("compiler/link"), "llvm/Support/raw_ostream.h"), "");
   EXPECT_EQ(complaint(layer("compiler/codegen"), "llvm/Support/raw_ostream.h"), "");
   EXPECT_EQ(complaint(layer("compiler/kernels"), "Halide.h"), "");
+  EXPECT_EQ(complaint(layer("runtime"), "sentencepiece_lite.h"), "");
   EXPECT_EQ(complaint(layer("passes"), "vector"), "");
 }
 
