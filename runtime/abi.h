@@ -149,10 +149,11 @@ struct sylvite_link {
   int32_t output;                       /* of encode; or -1 - i for its input i */
   int32_t input;                        /* of step */
 };
-/* A tokenizer's data stands in the weight image. SYL_SENTENCEPIECE: the lite form of a SentencePiece model;
- * SYL_WORDS: no data beyond the words, which are told apart by white space.
+/* A tokenizer's data stands in the weight image, as runtime/tokens/tokenizer_data.h lays it out: tables over the
+ * words, added tokens, and for SYL_SENTENCEPIECE the lite form of a SentencePiece model. SYL_WORDS: words are told
+ * apart by white space.
  * words: the vocabulary, `size` zero-terminated UTF-8 texts one after the other, by id (ids that no word has:
- * empty texts); null where the tokenizer's own ids are the model's. */
+ * empty texts); words_bytes is 0 where the tokenizer's own ids are the model's. */
 struct sylvite_tokenizer {
   int32_t kind;
   int32_t size;
