@@ -109,10 +109,11 @@ void replace_value(Graph &graph, Value *from, Value *to, const std::vector<Node 
     to->name = from->name;
   }
   Node *old_node = from->producer;
+  Node *heir = to->producer;
   graph.replace_uses(from, to);
   std::vector<std::string> sources;
+  // Where nobody reads `from`, nobody may read `to` now: then `to`, unless created, goes as well.
   erase_unused(graph, old_node, &sources, erased);
-  Node *heir = to->producer;
   if (heir == nullptr || std::find(created.begin(), created.end(), heir) == created.end()) {
     return;
   }
