@@ -593,6 +593,10 @@ TranslateTask::Tokenizer read_tokenizer(const TokenizerManifest &manifest) {
   return write(parts);
 }
 
+int32_t id_count(const TranslateTask::Tokenizer &tokenizer) {
+  return open(tokenizer).tokenizer->vocabulary_size();
+}
+
 int32_t token_id(const TranslateTask::Tokenizer &tokenizer, std::string_view token,
                  const std::string &where) {
   const int32_t id = open(tokenizer).tokenizer->find(token);

@@ -38,6 +38,9 @@ struct TokenizerManifest {
 };
 TranslateTask::Tokenizer read_tokenizer(const TokenizerManifest &manifest);
 
+// Its ids are below this: what embeddings and scores must have room for.
+int32_t id_count(const TranslateTask::Tokenizer &tokenizer);
+
 // The id of a word or piece; throws ModelError, which begins with `where`, when there is none.
 int32_t token_id(const TranslateTask::Tokenizer &tokenizer, std::string_view token,
                  const std::string &where);

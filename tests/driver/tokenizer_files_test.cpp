@@ -125,6 +125,7 @@ TEST_F(TokenizerFiles, SmallestModel) {
   ASSERT_TRUE(tokenizer.ok());
   // Without a normalizer_spec its defaults hold: a space in front, extra ones removed.
   EXPECT_THAT(tokenizer.value().encode("a  b c").value().ids, testing::ElementsAre(3, 4, 1));
+  EXPECT_EQ(id_count(tokenizers.source), 5);
   EXPECT_EQ(token_id(tokenizers.source, "▁b", "manifest"), 4);
   EXPECT_THROW(token_id(tokenizers.source, "▁c", "manifest"), ModelError);
 }
@@ -324,6 +325,7 @@ TEST_F(TokenizerFiles, ModelWithItsOwnIds) {
   manifest.skipped = {"<lang>"};
   const TranslateTask::Tokenizer tokenizer = read_tokenizer(manifest);
   EXPECT_EQ(token_id(tokenizer, "<unk>", ""), 0);
+  EXPECT_EQ(id_count(tokenizer), 420);
   manifest.ids = 419;
   EXPECT_THROW(read_tokenizer(manifest), ModelError);
   manifest.ids = {};

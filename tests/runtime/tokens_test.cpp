@@ -41,6 +41,7 @@ class Loaded {
     }
   }
   const Tokenizer *operator->() const { return &opened_.value(); }
+  const Tokenizer &operator*() const { return opened_.value(); }
 
  private:
   TokenizerImage image_;
@@ -87,7 +88,7 @@ TEST(Tokens, MarianAsPython) {
   EXPECT_EQ(tokenizers.pad, 7999);
   const Loaded source(tokenizers.source), target(tokenizers.target);
   EXPECT_EQ(source->vocabulary_size(), 8000);
-  expect_rows("marian.jsonl", *source.operator->(), *target.operator->());
+  expect_rows("marian.jsonl", *source, *target);
 }
 
 // Language codes, an added token that strips, two models, a vocabulary with gaps that lacks pieces
@@ -95,7 +96,7 @@ TEST(Tokens, MarianAsPython) {
 TEST(Tokens, MarianWithLanguagesAsPython) {
   const MarianTokenizers tokenizers = read_marian_tokenizers(kFolder / "lang", {}, {});
   const Loaded source(tokenizers.source), target(tokenizers.target);
-  expect_rows("lang.jsonl", *source.operator->(), *target.operator->());
+  expect_rows("lang.jsonl", *source, *target);
 }
 
 class PlainModel : public testing::TestWithParam<const char *> {};
@@ -104,7 +105,7 @@ TEST_P(PlainModel, AsPython) {
   TokenizerManifest manifest;
   manifest.model = kFolder / (std::string(GetParam()) + ".model");
   const Loaded tokenizer(read_tokenizer(manifest));
-  expect_rows(std::string(GetParam()) + ".jsonl", *tokenizer.operator->(), *tokenizer.operator->());
+  expect_rows(std::string(GetParam()) + ".jsonl", *tokenizer, *tokenizer);
 }
 
 INSTANTIATE_TEST_SUITE_P(Tokens, PlainModel,
