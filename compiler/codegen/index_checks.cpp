@@ -173,7 +173,7 @@ class CheckAdder {
     check.step = component.width;
     check.count = element_count(read.type.shape);
     check.bound = lookup_->bound;
-    check.message = one_line(label_of(read)) + ": index {} at {} is out of range for '" +
+    check.message = one_line(reader_label(read)) + ": index {} at {} is out of range for '" +
                     one_line(data_label()) + "' (" + extent_label() + ")";
     SYLVITE_CHECK(is_integer(check.dtype), describe(*lookup_->node));
     const auto covers = [&](const PlanIndexCheck &earlier) {
@@ -183,6 +183,15 @@ class CheckAdder {
     if (std::none_of(plan_.checks.begin(), plan_.checks.end(), covers)) {
       plan_.checks.push_back(std::move(check));
     }
+  }
+
+  // The indices in the user's terms; where the model computes them, with the node that looks them
+  // up.
+  std::string reader_label(const Value &read) const {
+    const std::vector<std::string> &sources = lookup_->node->sources;
+    return read.producer == nullptr || sources.empty()
+               ? label_of(read)
+               : label_of(read) + ", read by node '" + sources.front() + "'";
   }
 
   // The table in the user's terms: what the kernel reads there, seen through views.

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <limits>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -454,6 +455,26 @@ class PrepareWriter : public FunctionWriter {
     require(below(number.value, kMaxSize + 1), message);
   }
 
+  // What a kernel computes on its way is never stored, but indices count it in 32 bits too: along
+  // each axis, and through the whole of it where it is reshaped.
+  void check_region(const Graph &region) {
+    for (const std::unique_ptr<Node> &node : region.nodes()) {
+      for (const std::unique_ptr<Value> &value : node->outputs) {
+        for (const Dim &dim : value->type.shape) {
+          if (!dim.as_symbol()) {
+            check_tensor(label_of(*value), {value->type.dtype, {dim}});
+          }
+        }
+        if (node->op == Op::Reshape) {
+          check_tensor(label_of(*value), value->type);
+        }
+      }
+      for (const std::unique_ptr<Graph> &inner : node->regions) {
+        check_region(*inner);
+      }
+    }
+  }
+
   void check_tensors() {
     for (const auto *tensors : {&plan_.inputs, &plan_.outputs}) {
       for (const PlanTensor &tensor : *tensors) {
@@ -462,6 +483,13 @@ class PrepareWriter : public FunctionWriter {
     }
     for (const PlanBuffer &buffer : plan_.intermediates) {
       check_tensor(buffer.name, buffer.type);
+    }
+    for (const PlanCall &call : plan_.calls) {
+      if (call.node != nullptr) {
+        for (const std::unique_ptr<Graph> &region : call.node->regions) {
+          check_region(*region);
+        }
+      }
     }
   }
 

@@ -4,12 +4,14 @@
 
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "compiler/codegen/plan_parts.h"
 #include "compiler/ir/error.h"
+#include "compiler/ir/text.h"
 #include "sylvite/sylvite.h"
 #include "tests/codegen/sample_plan.h"
 
@@ -130,6 +132,20 @@ TEST(Prepare, RefusesNegativeSizes) {
   const LoadedPlan loaded(shapes_only({{kN}}, {{kN - Dim(5)}}));
   EXPECT_EQ(prepare(loaded.program(), {5}).status, 0);
   EXPECT_EQ(prepare(loaded.program(), {4}).message, "'out' would have size n - 5 = -1 at axis 0");
+}
+
+// Values that only exist inside a kernel are counted in 32 bits too.
+TEST(Prepare, RefusesWhatAKernelCannotCount) {
+  const std::unique_ptr<Graph> graph = parse_graph(
+      "graph g (a: f32[batch]) { k = kernel(a) {root = none} [graph (a: f32[batch]) {"
+      " p = reshape(a) {shape = [batch, 1]} q = mul(p, a) r = reshape(q) {shape = [batch*batch]}"
+      " return r }] return k as k }");
+  Plan plan = sample_plan();
+  plan.calls[0].node = graph->nodes().front().get();
+  const LoadedPlan loaded(std::move(plan));
+  EXPECT_EQ(prepare(loaded.program(), {40000, 1, 40000, 1, 4}).status, 0);
+  EXPECT_EQ(prepare(loaded.program(), {50000, 1, 50000, 1, 4}).message,
+            "'r' would have 2^31 elements or more at these sizes; take a smaller batch or length");
 }
 
 TEST(Prepare, ChecksGuards) {

@@ -108,6 +108,18 @@ TEST(IndexChecks, MessagesNameInputAndTable) {
             "ids: index {} at {} is out of range for 'table' (size 3 at axis 1)");
 }
 
+TEST(IndexChecks, MessagesNameTheNodeThatReadsComputedIndices) {
+  const std::unique_ptr<Graph> graph = parse_graph(
+      "graph g (t: f32[3, 1], i: i64[2]) { "
+      "j = kernel(i) {root = \"none\"} [graph (i: i64[2]) { j = mul(i, i) return j }] "
+      "y = kernel(t, j) {root = \"none\"} [graph (t: f32[3, 1], j: i64[2]) "
+      "{ y = gather(t, j) {axis = 0} @ \"/Gather_3\" return y }] return y as y }");
+  const Plan plan = make_plan(*graph);
+  ASSERT_EQ(plan.checks.size(), 1u);
+  EXPECT_EQ(plan.checks[0].message,
+            "j, read by node '/Gather_3': index {} at {} is out of range for 't' (3 rows)");
+}
+
 TEST(IndexChecks, ComputedIndicesAreOurBug) {
   EXPECT_THROW(checks("c = cast(j) {to = i64} k = mul(i, c) y = gather(t, k) {axis = 0}"),
                InternalError);
