@@ -7,8 +7,8 @@ lang.jsonl       MarianTokenizer over lang/, a folder with language codes, an ad
                  lacks pieces and has some that the model lacks, and two SentencePiece models
 *.model          small SentencePiece models, trained here on the sample; NAME.jsonl what they say
 
-A line: {"hex": text's bytes, "ids": [...], "text": ids decoded}, and for the small models "pieces" decoded by text. Texts
-that are not UTF-8 are given to Python with errors="replace".
+A line: {"hex": text's bytes, "ids": [...], "text": ids decoded}; without "hex": ids that no text gives. Texts that are
+not UTF-8 are given to Python with errors="replace".
 """
 import json
 import pathlib
@@ -123,7 +123,7 @@ def marian(folder, blobs):
         ids = tokenizer(blob.decode("utf-8", "replace"))["input_ids"]
         assert ids[-1] == tokenizer.eos_token_id
         rows.append({"hex": blob.hex(), "ids": ids[:-1], "text": tokenizer.decode(ids, skip_special_tokens=True)})
-    for _ in range(200):  # ids that no text gives
+    for _ in range(200):
         ids = random.choices(range(size), k=random.randint(1, 12))
         rows.append({"ids": ids, "text": tokenizer.decode(ids, skip_special_tokens=True)})
     return rows
