@@ -18,6 +18,7 @@
 #include "runtime/program/options.h"
 #include "runtime/program/report.h"
 #include "runtime/tasks/classify.h"
+#include "runtime/tasks/translate.h"
 
 namespace sylvite {
 namespace {
@@ -111,6 +112,8 @@ int act(const std::string &name, const sylvite_program &program, const ProgramOp
   switch (options.action) {
     case Action::Classify:
       return classify(name, *model, options);
+    case Action::Translate:
+      return translate_main(name.c_str(), model.get(), options.translate, options.paths);
     case Action::Info:
       return exit_code(name, print_info(*model, options));
     case Action::Bench:

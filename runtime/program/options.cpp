@@ -13,12 +13,12 @@
 #include "runtime/dim_text.h"
 #include "runtime/dtype.h"
 #include "runtime/io/text.h"
+#include "runtime/program/option_values.h"
+#include "runtime/program/translate_options.h"
 #include "runtime/tasks/classify.h"
 
 namespace sylvite {
 namespace {
-
-constexpr int kMaxThreads = 4096;
 
 enum Code {
   kInputs = 256,
@@ -61,21 +61,6 @@ constexpr option kOptions[] = {
     {"help", no_argument, nullptr, kHelp},
     {nullptr, 0, nullptr, 0},
 };
-
-Error usage(std::string message) {
-  return {SYLVITE_BAD_INPUT, std::move(message)};
-}
-
-Error parse_count(const char *option_name, const char *text, int max, int *value) {
-  char *end = nullptr;
-  const long number = strtol(text, &end, 10);
-  if (*text < '0' || *text > '9' || *end != 0 || number < 1 || number > max) {
-    return usage(text_of(option_name, ": expected a number from 1 to ", max, ", got '",
-                         printable(text), "'"));
-  }
-  *value = static_cast<int>(number);
-  return {};
-}
 
 Error parse_named_file(const char *option_name, const char *text, std::vector<NamedFile> *files) {
   const char *equals = strchr(text, '=');
@@ -242,6 +227,9 @@ std::string numpy_example(const sylvite_program &program) {
 }  // namespace
 
 Result<ProgramOptions> parse_options(int argc, char **argv, const sylvite_program &program) {
+  if (program.translate != nullptr) {
+    return parse_translate_options(argc, argv);
+  }
   ProgramOptions options;
   const char *chosen = nullptr;
   opterr = 0;
@@ -286,6 +274,9 @@ Result<ProgramOptions> parse_options(int argc, char **argv, const sylvite_progra
 }
 
 std::string help_text(const std::string &program_name, const sylvite_program &program) {
+  if (program.translate != nullptr) {
+    return translate_help(program_name, program);
+  }
   const std::string name = program_name;
   const char *input = program.input_count > 0 ? program.inputs[0].name : "x";
   const char *output = program.output_count > 0 ? program.outputs[0].name : "y";

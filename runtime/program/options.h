@@ -6,10 +6,11 @@
 
 #include "runtime/abi.h"
 #include "runtime/io/result.h"
+#include "runtime/tasks/translate.h"
 
 namespace sylvite {
 
-enum class Action { Run, Classify, Info, Bench, SelfTest, Version, Licences, Help };
+enum class Action { Run, Classify, Translate, Info, Bench, SelfTest, Version, Licences, Help };
 
 struct NamedFile {
   std::string name, file;
@@ -25,7 +26,8 @@ struct ProgramOptions {
   int threads = 0;  // 0: what the process may use
   int runs = 0;     // 0: as many as take a second
   int top_k = 5, batch = 8;
-  std::vector<const char *> paths;  // images
+  TranslateOptions translate;
+  std::vector<const char *> paths;  // images, or sentences
 };
 
 // An error is a mistake in the usage.

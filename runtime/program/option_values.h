@@ -1,0 +1,16 @@
+// Values of options, checked. An error is a mistake in the usage.
+#pragma once
+
+#include <string>
+
+#include "runtime/io/result.h"
+
+namespace sylvite {
+
+inline constexpr int kMaxThreads = 4096;
+
+Error usage(std::string message);
+Error parse_count(const char *option_name, const char *text, int max, int *value);
+Error parse_real(const char *option_name, const char *text, float *value);
+
+}  // namespace sylvite
