@@ -24,6 +24,18 @@ std::string supported_ops_table() {
       "ONNX standard gives. An operator outside this table is reported with its nodes' names; a "
       "model\n"
       "with several of them reports all at once.\n\n"
+      "Element types: floats of 32 and 16 bits everywhere, integers and booleans where the "
+      "standard "
+      "has them.\n"
+      "Refused, with the node's name: float64 in Exp, Log, Erf, Tanh, Sin, Cos, in Pow with a "
+      "computed\n"
+      "exponent, and in what is made of these, such as Softmax; Pow of integers unless the "
+      "exponent "
+      "is a\n"
+      "constant from 0 to 16. A tensor has at most 2^31 - 1 elements; an input, an output or what "
+      "a "
+      "kernel\n"
+      "makes has at most 8 dimensions.\n\n"
       "| operator | domain | how |\n|---|---|---|\n";
   for (const SupportedOp &op : ops) {
     text += "| " + op.name + " | " + (op.domain.empty() ? "ai.onnx" : op.domain) + " | " + op.how +
