@@ -122,55 +122,70 @@ void keep_caches(Graph &graph, const std::vector<CachePair> &caches) {
   keep_outputs(graph, outputs);
 }
 
-void pick_sources(Graph &graph, const std::vector<std::string> &inputs) {
-  if (inputs.empty()) {
-    return;
+bool pick_sources(Graph &graph, const std::vector<std::string> &inputs, const Dim &batch) {
+  const std::optional<std::string> symbol = batch.as_symbol();
+  std::vector<std::pair<Value *, size_t>> picked;  // and the batch's axis
+  for (const std::string &name : inputs) {
+    Value *input = input_called(graph, name);
+    size_t mentioned = 0, axis = 0;
+    for (size_t i = 0; i < input->type.shape.size(); ++i) {
+      if (symbol && mentions(input->type.shape[i], *symbol)) {
+        ++mentioned;
+        axis = i;
+      }
+    }
+    if (mentioned > 1 || (mentioned == 1 && input->type.shape[axis] != batch)) {
+      return false;
+    }
+    if (mentioned == 1) {
+      picked.emplace_back(input, axis);
+    }
   }
-  const Dim batch = input_called(graph, inputs.front())->type.shape.at(0);
+  if (picked.empty() || graph.nodes().empty()) {
+    return false;
+  }
   const std::string sources = graph.symbols.fresh_name("sources");
   graph.symbols.declare(sources, {SymbolKind::Input, 1, {}});
   Value *rows = graph.add_input(kSourceRows, {DType::I32, {batch}});
-  for (const std::string &name : inputs) {
-    Value *old = input_called(graph, name);
-    if (old->type.shape.empty() || old->type.shape[0] != batch) {
-      throw_model_error("input '", name, "' is ", to_string(old->type),
-                        "; expected the batch as its first axis");
-    }
+  for (const auto &[old, axis] : picked) {
     TensorType type = old->type;
-    type.shape[0] = Dim::symbol(sources);
+    type.shape[axis] = Dim::symbol(sources);
     Value *table = replace_input(graph, old, type);
-    if (!graph.nodes().empty()) {
-      Builder build(graph, graph.nodes().front().get());
-      graph.replace_uses(old, build.add(Op::Gather, {table, rows}, {{"axis", int64_t{0}}}));
-    }
+    Builder build(graph, graph.nodes().front().get());
+    graph.replace_uses(
+        old, build.add(Op::Gather, {table, rows}, {{"axis", static_cast<int64_t>(axis)}}));
     graph.erase_input(old);
   }
+  return true;
 }
 
-void keep_last_scores(Graph &graph, const std::string &scores) {
+void keep_scores_of_one(Graph &graph, const std::string &scores, bool last) {
   Value *value = find_output(graph, scores);
   if (value == nullptr) {
     throw_model_error("there is no output '", scores, "'");
   }
   const Shape shape = value->type.shape;
-  if (shape.size() != 3 && shape.size() != 2) {
+  if ((shape.size() != 3 && shape.size() != 2) || !is_float(value->type.dtype)) {
     throw_model_error("output '", scores, "' is ", to_string(value->type),
-                      "; expected [batch, length, vocabulary]");
+                      "; expected scores [batch, length, vocabulary]");
   }
-  const auto add = [&](Op op, Value *input, Attributes attributes) {
-    return graph.add(op, {input}, std::move(attributes), {scores})->output();
+  const auto add = [&](Op op, std::vector<Value *> inputs, Attributes attributes) {
+    return graph.add(op, std::move(inputs), std::move(attributes), {scores})->output();
   };
   if (shape.size() == 3) {
-    if (!shape[1].is(1)) {
-      value = add(Op::Slice, value,
+    if (!last) {
+      Value *position = graph.add_input(kScorePosition, {DType::I32, {1}});
+      value = add(Op::Gather, {value, position}, {{"axis", int64_t{1}}});
+    } else if (!shape[1].is(1)) {
+      value = add(Op::Slice, {value},
                   {{"starts", std::vector<Dim>{0, shape[1] - 1, 0}},
                    {"sizes", std::vector<Dim>{shape[0], 1, shape[2]}},
                    {"steps", std::vector<int64_t>{1, 1, 1}}});
     }
-    value = add(Op::Reshape, value, {{"shape", std::vector<Dim>{shape[0], shape[2]}}});
+    value = add(Op::Reshape, {value}, {{"shape", std::vector<Dim>{shape[0], shape[2]}}});
   }
   if (value->type.dtype != DType::F32) {
-    value = add(Op::Cast, value, {{"to", DType::F32}});
+    value = add(Op::Cast, {value}, {{"to", DType::F32}});
   }
   for (size_t i = 0; i < graph.output_count(); ++i) {
     if (graph.output_name(i) == scores) {

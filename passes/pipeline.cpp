@@ -1,9 +1,9 @@
 // The order in which the passes run, and what holds after each stage.
 #include <algorithm>
 #include <chrono>
-#include <numeric>
 #include <stdexcept>
 
+#include "compiler/ir/closest.h"
 #include "compiler/ir/error.h"
 #include "compiler/ir/text.h"
 #include "passes/passes.h"
@@ -71,28 +71,13 @@ constexpr Stage kStages[] = {
      "could\nhave computed itself"},
 };
 
-size_t edit_distance(const std::string &a, const std::string &b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0]++;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t change = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, change});
-    }
-  }
-  return row.back();
-}
-
 [[noreturn]] void throw_unknown_pass(const std::string &name) {
-  std::string closest = kAllFusions;
+  std::vector<std::string> known = {kAllFusions};
   for (const Pass &candidate : kPasses) {
-    if (edit_distance(name, candidate.name) < edit_distance(name, closest)) {
-      closest = candidate.name;
-    }
+    known.push_back(candidate.name);
   }
-  throw std::invalid_argument("unknown pass '" + name + "'; did you mean '" + closest + "'?");
+  throw std::invalid_argument("unknown pass '" + name + "'; did you mean '" + closest(name, known) +
+                              "'?");
 }
 
 bool contains(const std::vector<std::string> &names, const std::string &name) {

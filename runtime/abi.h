@@ -177,6 +177,7 @@ struct sylvite_translate_task {
   int32_t source_tokens, source_mask;   /* encode's inputs; mask: 1 for tokens, 0 for padding; -1: none */
   int32_t step_tokens, step_mask;       /* step's inputs; mask over the target's tokens so far, -1: none */
   int32_t rows, past, table;            /* step's inputs, or -1 */
+  int32_t position;                     /* with fixed_target: step's input i32 [1], which token's scores to give */
   int32_t link_count;
   const struct sylvite_link *links;
   int32_t cache_count;

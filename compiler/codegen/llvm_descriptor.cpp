@@ -365,7 +365,7 @@ class DescriptorWriter {
          SYLVITE_NUMBER(step_mask),
          SYLVITE_NUMBER(rows),
          SYLVITE_NUMBER(past),
-         SYLVITE_NUMBER(table),
+         SYLVITE_NUMBER(table), SYLVITE_NUMBER(position),
          SYLVITE_FIELD(sylvite_translate_task, link_count, count(owner.links)),
          SYLVITE_FIELD(sylvite_translate_task, links, links(owner.links)),
          SYLVITE_FIELD(sylvite_translate_task, cache_count, count(owner.caches)),

@@ -28,5 +28,6 @@ void add_inspect_command(CLI::App &app);
 void add_passes_command(CLI::App &app);
 void add_bench_command(CLI::App &app);
 void add_ops_command(CLI::App &app);
+void add_init_command(CLI::App &app);
 
 }  // namespace sylvite

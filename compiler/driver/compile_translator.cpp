@@ -64,12 +64,21 @@ bool is_translator(const std::filesystem::path &path) {
   return std::filesystem::is_directory(path, error) || path.extension() == ".json";
 }
 
+TranslateManifest translator_manifest(const std::filesystem::path &path) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(path, error)) {
+    return read_manifest(path);
+  }
+  return std::filesystem::exists(path / kManifestName, error) ? read_manifest(path / kManifestName)
+                                                              : read_exported_folder(path);
+}
+
 void compile_translator(const TranslatorFlags &flags) {
   const std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
   ProgressLine progress(flags.model.model);
   const LowerOptions lowering = lower_options(flags.model, progress);
   const CompileOptions options = compile_options(flags.target, progress);
-  const TranslateManifest manifest = read_exported_folder(flags.model.model);
+  const TranslateManifest manifest = translator_manifest(flags.model.model);
   LoweredTranslator translator = lower_translator(manifest, lowering);
   if (flags.emit != "program") {
     const std::string text = emitted_text(translator, flags.emit);

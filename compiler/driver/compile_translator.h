@@ -5,6 +5,7 @@
 #include <string>
 
 #include "compiler/driver/flags.h"
+#include "compiler/driver/translate_manifest.h"
 
 namespace sylvite {
 
@@ -17,6 +18,8 @@ struct TranslatorFlags {
 
 // Whether `path` names a translator: a folder with graphs, or a manifest.
 bool is_translator(const std::filesystem::path &path);
+// The manifest that is there, or what the folder's files say.
+TranslateManifest translator_manifest(const std::filesystem::path &path);
 void compile_translator(const TranslatorFlags &flags);
 
 }  // namespace sylvite

@@ -1,10 +1,12 @@
 #include "compiler/driver/json_settings.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <fstream>
 #include <system_error>
 #include <vector>
 
+#include "compiler/ir/closest.h"
 #include "compiler/ir/error.h"
 
 namespace sylvite {
@@ -80,7 +82,44 @@ void JsonSettings::fail(const std::string &key, const std::string &expected) con
       found == object_.end()
           ? "nothing"
           : shortened(found->dump(-1, ' ', true, json::error_handler_t::replace));
-  throw_model_error(file_, ": key '", key, "': expected ", expected, ", found ", value);
+  throw_model_error(file_, ": key '", path_ + key, "': expected ", expected, ", found ", value);
+}
+
+JsonSettings JsonSettings::section(const std::string &key) const {
+  JsonSettings inner;
+  inner.file_ = file_;
+  inner.path_ = path_ + key + ".";
+  inner.object_ = json::object();
+  if (const json *const value = find(key); value != nullptr) {
+    if (!value->is_object()) {
+      fail(key, "an object");
+    }
+    inner.object_ = *value;
+  }
+  return inner;
+}
+
+void JsonSettings::expect_keys(const std::vector<std::string> &known) const {
+  for (const auto &[key, value] : object_.items()) {
+    if (std::find(known.begin(), known.end(), key) == known.end()) {
+      throw_model_error(file_, ": unknown key '", shortened(path_ + key), "'; did you mean '",
+                        path_ + closest(key, known), "'?");
+    }
+  }
+}
+
+int64_t JsonSettings::integer(const std::string &key, int64_t fallback, int64_t least,
+                              int64_t most) const {
+  const json *const value = find(key);
+  if (value == nullptr) {
+    return fallback;
+  }
+  const bool whole = value->is_number_integer() || value->is_number_unsigned();
+  const double number = whole ? value->get<double>() : 0;
+  if (!whole || number < static_cast<double>(least) || number > static_cast<double>(most)) {
+    fail(key, "a whole number from " + std::to_string(least) + " to " + std::to_string(most));
+  }
+  return value->get<int64_t>();
 }
 
 bool JsonSettings::boolean(const std::string &key, bool fallback) const {

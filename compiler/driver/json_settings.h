@@ -1,9 +1,11 @@
 // JSON files that stand beside a model: read with bounds, every complaint names file and key.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 namespace sylvite {
 
@@ -24,12 +26,22 @@ class JsonSettings {
   // "FILE: key 'KEY': expected ..., found ..."
   [[noreturn]] void fail(const std::string &key, const std::string &expected) const;
 
+  // The object under this key, or an empty one; its complaints name the path: 'decoder.caches'.
+  JsonSettings section(const std::string &key) const;
+  // Throws ModelError for a key that is none of these, with the closest one.
+  void expect_keys(const std::vector<std::string> &known) const;
+  const nlohmann::json &object() const { return object_; }
+
   bool boolean(const std::string &key, bool fallback) const;
   double number(const std::string &key, double fallback) const;
   std::string text(const std::string &key) const;
+  // A whole number from `least` to `most`.
+  int64_t integer(const std::string &key, int64_t fallback, int64_t least, int64_t most) const;
 
  private:
-  std::string file_;
+  JsonSettings() = default;
+
+  std::string file_, path_;  // "decoder." inside a section
   nlohmann::json object_;
 };
 

@@ -67,6 +67,7 @@ int run(int argc, char **argv) {
   add_passes_command(app);
   add_bench_command(app);
   add_ops_command(app);
+  add_init_command(app);
   if (argc == 1) {
     std::cerr << app.help();
     return kBadUsage;

@@ -32,17 +32,34 @@ struct TranslateManifest {
     std::map<std::string, bool> branches;  // boolean inputs that choose an If's branch
   };
 
+  // The tokenizers' files. "marian": as transformers' MarianTokenizer reads the folder.
+  struct Tokenizers {
+    std::string kind = "marian";  // or "sentencepiece", "words"
+    std::filesystem::path source, target;
+    std::filesystem::path source_vocabulary, target_vocabulary;  // of "sentencepiece", or empty
+  };
+
   std::string origin;  // what messages begin with: the manifest or the folder
   std::filesystem::path folder;
   Encoder encoder;
   std::optional<Decoder>
-      first;     // computes what later steps take from it unchanged: cross-attention's keys
-  Decoder step;  // has caches, or takes all tokens so far
-  // One graph of source and target: encoder.file is step.file, and `step` says the decoder's part.
+      first;  // computes what later steps take from it unchanged: cross-attention's keys
+  Decoder step;
+  // One graph of source and target: encoder.file is step.file, tokens, masks and scores are its
+  // own.
   bool combined = false;
 
+  Tokenizers tokenizers;
   TranslateTask task;  // tokenizers, tokens, defaults; the places of inputs are filled in later
 };
+
+// sylvite.json: docs/translator.md has its keys. Throws ModelError with the closest name for one
+// that is wrong.
+TranslateManifest read_manifest(const std::filesystem::path &file);
+// The same as text.
+std::string manifest_text(const TranslateManifest &manifest);
+
+inline constexpr const char *kManifestName = "sylvite.json";
 
 // The layout of transformers' and Optimum's exporters: config.json, generation_config.json,
 // encoder_model.onnx and so on. Throws ModelError that says which file is missing or contradicts

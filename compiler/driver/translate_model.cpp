@@ -142,6 +142,27 @@ void drop_unused_inputs(Graph &graph, const std::vector<std::string> &kept) {
   }
 }
 
+// One graph of both: encode and step are its parts. What step takes from encode is found, not said.
+void split_combined(const TranslateManifest &manifest, const LowerOptions &options,
+                    LoweredTranslator &translator, std::map<std::string, std::string> &links) {
+  LoweredModel whole = import_model(manifest.step.file, options);
+  std::vector<std::string> sources = {manifest.encoder.tokens};
+  if (!manifest.encoder.mask.empty()) {
+    sources.push_back(manifest.encoder.mask);
+  }
+  in_file(manifest.step.file, [&] {
+    input_of(*whole.graph, manifest.encoder.tokens);
+    input_of(*whole.graph, manifest.step.tokens);
+    keep_outputs(*whole.graph, {manifest.step.scores});
+    SplitGraph split = split_at_sources(*whole.graph, sources);
+    links = std::move(split.links);
+    translator.encode = import_model(manifest.step.file, options);
+    translator.encode.graph = std::move(split.encode);
+    translator.step = std::move(whole);
+    translator.step.graph = std::move(split.step);
+  });
+}
+
 LoweredModel lower_encode(const TranslateManifest &manifest, const LowerOptions &options) {
   LoweredModel model = import_model(manifest.encoder.file, options);
   Graph &graph = *model.graph;
@@ -160,43 +181,58 @@ LoweredModel lower_encode(const TranslateManifest &manifest, const LowerOptions 
   return model;
 }
 
-LoweredModel lower_step(const TranslateManifest &manifest, const LowerOptions &options) {
-  const TranslateManifest::Decoder &decoder = manifest.step;
-  LoweredModel model = import_step(decoder, options);
+// Turns the decoder's graph into a step.
+void lower_step(const TranslateManifest::Decoder &decoder, const LowerOptions &options,
+                LoweredModel &model) {
   Graph &graph = *model.graph;
   in_file(decoder.file, [&] {
     if (!decoder.caches.empty()) {
       keep_caches(graph, decoder.caches);
     }
-    pick_sources(graph, names_of(decoder.sources));
-    keep_last_scores(graph, decoder.scores);
+    pick_sources(graph, names_of(decoder.sources),
+                 input_of(graph, decoder.tokens).type.shape.at(0));
+    const Shape tokens = input_of(graph, decoder.tokens).type.shape;
+    if (tokens.size() != 2) {
+      throw_model_error("input '", decoder.tokens, "' is ", to_string(tokens),
+                        "; expected [batch, length]");
+    }
+    keep_scores_of_one(graph, decoder.scores, !decoder.caches.empty() || !tokens[1].constant());
     keep_outputs(graph, {decoder.scores});
     input_of(graph, decoder.tokens);
   });
   lower_graph(model, options);
-  return model;
 }
 
-void fill_places(const TranslateManifest &manifest, LoweredTranslator &translator) {
+// A length that the graph fixes.
+int32_t fixed_length(const Plan &plan, int32_t input) {
+  const Shape &shape = plan.inputs[static_cast<size_t>(input)].type.shape;
+  return static_cast<int32_t>(shape.size() == 2 ? shape[1].constant().value_or(0) : 0);
+}
+
+void fill_places(const TranslateManifest::Encoder &encoder,
+                 const TranslateManifest::Decoder &decoder, LoweredTranslator &translator) {
   const Plan &encode = translator.encode.plan, &step = translator.step.plan;
   TranslateTask &task = translator.task;
   sylvite_translate_task &settings = task.settings;
-  settings.source_tokens = place_of_input(encode, manifest.encoder.tokens);
-  settings.source_mask = place_of_input(encode, manifest.encoder.mask);
-  settings.step_tokens = place_of_input(step, manifest.step.tokens);
-  settings.step_mask = place_of_input(step, manifest.step.mask);
+  settings.source_tokens = place_of_input(encode, encoder.tokens);
+  settings.source_mask = place_of_input(encode, encoder.mask);
+  settings.step_tokens = place_of_input(step, decoder.tokens);
+  settings.step_mask = place_of_input(step, decoder.mask);
   settings.rows = place_of_input(step, kSourceRows);
   settings.past = place_of_input(step, kCachePast);
   settings.table = place_of_input(step, kCacheTable);
-  settings.scores = place_of_output(step, manifest.step.scores);
-  for (const auto &[input, name] : manifest.step.sources) {
+  settings.position = place_of_input(step, kScorePosition);
+  settings.scores = place_of_output(step, decoder.scores);
+  settings.fixed_source = fixed_length(encode, settings.source_tokens);
+  settings.fixed_target = decoder.caches.empty() ? fixed_length(step, settings.step_tokens) : 0;
+  for (const auto &[input, name] : decoder.sources) {
     const int32_t to = place_of_input(step, input), output = place_of_output(encode, name);
     const int32_t from = output >= 0 ? output : -1 - place_of_input(encode, name);
     if (to >= 0) {
       task.links.push_back({from, to});
     }
   }
-  for (const CachePair &cache : manifest.step.caches) {
+  for (const CachePair &cache : decoder.caches) {
     task.caches.push_back(place_of_input(step, cache.past));
   }
 }
@@ -205,10 +241,17 @@ void fill_places(const TranslateManifest &manifest, LoweredTranslator &translato
 
 LoweredTranslator lower_translator(const TranslateManifest &manifest, const LowerOptions &options) {
   LoweredTranslator translator;
-  translator.encode = lower_encode(manifest, options);
-  translator.step = lower_step(manifest, options);
+  TranslateManifest::Decoder decoder = manifest.step;
+  if (manifest.combined) {
+    split_combined(manifest, options, translator, decoder.sources);
+    lower_graph(translator.encode, options);
+  } else {
+    translator.encode = lower_encode(manifest, options);
+    translator.step = import_step(decoder, options);
+  }
+  lower_step(decoder, options, translator.step);
   translator.task = manifest.task;
-  fill_places(manifest, translator);
+  fill_places(manifest.encoder, decoder, translator);
   return translator;
 }
 

@@ -1,0 +1,210 @@
+// A decoder's graph repeats everything at every token; what depends on the source alone need not
+// be: the encoder, and of cross-attention the keys and values.
+//
+// A node belongs to step where an operand does, or where a size does that only the target's inputs
+// have (an Expand of the source's mask to the target's length). What depends on neither, constants
+// and positions, stands in both graphs. The cut's values become encode's outputs; a value that is
+// an input of the source is passed on.
+#include <algorithm>
+#include <set>
+#include <unordered_map>
+#include <utility>
+#include <variant>
+
+#include "compiler/ir/compose.h"
+#include "compiler/ir/error.h"
+#include "passes/decoding.h"
+
+namespace sylvite {
+namespace {
+
+bool contains(const std::vector<std::string> &names, const std::string &name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+bool mentions_any(const std::vector<Dim> &dims, const std::set<std::string> &symbols) {
+  return std::any_of(dims.begin(), dims.end(), [&](const Dim &dim) {
+    return std::any_of(symbols.begin(), symbols.end(),
+                       [&](const std::string &symbol) { return mentions(dim, symbol); });
+  });
+}
+
+class Splitter {
+ public:
+  Splitter(const Graph &whole, const std::vector<std::string> &sources)
+      : whole_(whole), sources_(sources), target_symbols_(find_target_symbols()) {}
+
+  SplitGraph run() {
+    mark();
+    collect_cut();
+    name_cut();
+    SplitGraph split;
+    split.encode = whole_.clone();
+    split.step = whole_.clone();
+    cut_encode(*split.encode);
+    cut_step(*split.step, split.links);
+    return split;
+  }
+
+ private:
+  enum class Part : uint8_t { Neither, Source, Target };
+
+  // Symbols that only the target's inputs bind.
+  std::set<std::string> find_target_symbols() const {
+    std::set<std::string> source, target;
+    for (const Value *input : whole_.inputs()) {
+      for (const Dim &dim : input->type.shape) {
+        const std::set<std::string> names = symbols_of(dim);
+        (contains(sources_, input->name) ? source : target).insert(names.begin(), names.end());
+      }
+    }
+    for (const std::string &name : source) {
+      target.erase(name);
+    }
+    return target;
+  }
+
+  void mark() {
+    for (const Value *input : whole_.inputs()) {
+      parts_[input] = contains(sources_, input->name) ? Part::Source : Part::Target;
+    }
+    for (const std::unique_ptr<Node> &node : whole_.nodes()) {
+      Part part = Part::Neither;
+      for (const Value *input : node->inputs) {
+        part = std::max(part, parts_.at(input));
+      }
+      bool of_target = false;
+      for (const auto &[name, value] : node->attributes.all()) {
+        const std::vector<Dim> *dims = std::get_if<std::vector<Dim>>(&value);
+        of_target = of_target || (dims != nullptr && mentions_any(*dims, target_symbols_));
+      }
+      for (const std::unique_ptr<Value> &output : node->outputs) {
+        of_target = of_target || mentions_any(output->type.shape, target_symbols_);
+      }
+      for (const std::unique_ptr<Value> &output : node->outputs) {
+        parts_[output.get()] = of_target ? Part::Target : part;
+      }
+    }
+  }
+
+  // The source's values that step reads.
+  void collect_cut() {
+    const auto note = [&](const Value *value) {
+      if (parts_.at(value) == Part::Source &&
+          std::find(cut_.begin(), cut_.end(), value) == cut_.end()) {
+        cut_.push_back(value);
+      }
+    };
+    for (const std::unique_ptr<Node> &node : whole_.nodes()) {
+      if (std::any_of(node->outputs.begin(), node->outputs.end(), [&](const auto &output) {
+            return parts_.at(output.get()) == Part::Target;
+          })) {
+        std::for_each(node->inputs.begin(), node->inputs.end(), note);
+      }
+    }
+    for (size_t i = 0; i < whole_.output_count(); ++i) {
+      note(whole_.output(i));
+    }
+  }
+
+  // Names for what is cut, unlike those of the inputs.
+  void name_cut() {
+    std::set<std::string> taken;
+    for (const Value *input : whole_.inputs()) {
+      taken.insert(input->name);
+    }
+    for (const Value *value : cut_) {
+      std::string name = value->name;
+      if (!value->is_graph_input()) {
+        const std::string base = name.empty() ? "state" : name;
+        name = base;
+        for (int i = 2; !taken.insert(name).second; ++i) {
+          name = base + "_" + std::to_string(i);
+        }
+      }
+      names_.push_back(name);
+    }
+  }
+
+  // The cut's values in a clone, which has nodes and inputs in the same order.
+  std::vector<Value *> cut_in(const Graph &clone) const {
+    std::unordered_map<const Value *, Value *> copies;
+    for (size_t i = 0; i < whole_.inputs().size(); ++i) {
+      copies[whole_.inputs()[i]] = clone.inputs()[i];
+    }
+    auto copy = clone.nodes().begin();
+    for (const std::unique_ptr<Node> &node : whole_.nodes()) {
+      for (size_t i = 0; i < node->outputs.size(); ++i) {
+        copies[node->output(i)] = (*copy)->output(i);
+      }
+      ++copy;
+    }
+    std::vector<Value *> result;
+    for (const Value *value : cut_) {
+      result.push_back(copies.at(value));
+    }
+    return result;
+  }
+
+  // Inputs of the other part, which nothing reads any more.
+  void drop_inputs(Graph &graph, bool sources) const {
+    const std::vector<Value *> inputs = graph.inputs();
+    for (Value *input : inputs) {
+      if (contains(sources_, input->name) == sources && input->users.empty() &&
+          !graph.is_output(input)) {
+        graph.erase_input(input);
+      }
+    }
+  }
+
+  void cut_step(Graph &step, std::map<std::string, std::string> &links) const {
+    const std::vector<Value *> values = cut_in(step);
+    for (size_t i = 0; i < values.size(); ++i) {
+      links[names_[i]] = names_[i];
+      if (!values[i]->is_graph_input()) {
+        const TensorType type = values[i]->type;
+        step.replace_uses(values[i], step.add_input(names_[i], type));
+      }
+    }
+    step.remove_dead();
+    drop_inputs(step, true);
+  }
+
+  void cut_encode(Graph &encode) const {
+    const std::vector<Value *> values = cut_in(encode);
+    encode.clear_outputs();
+    for (size_t i = 0; i < values.size(); ++i) {
+      if (!values[i]->is_graph_input()) {
+        encode.add_output(names_[i], values[i]);
+      }
+    }
+    encode.remove_dead();
+    drop_inputs(encode, false);
+    std::erase_if(encode.guards, [&](const Guard &guard) {
+      return mentions_any({guard.left, guard.right}, target_symbols_);
+    });
+    for (const std::string &symbol : target_symbols_) {
+      encode.symbols.erase(symbol);
+    }
+  }
+
+  const Graph &whole_;
+  const std::vector<std::string> &sources_;
+  const std::set<std::string> target_symbols_;
+  std::unordered_map<const Value *, Part> parts_;
+  std::vector<const Value *> cut_;
+  std::vector<std::string> names_;
+};
+
+}  // namespace
+
+SplitGraph split_at_sources(const Graph &whole, const std::vector<std::string> &sources) {
+  for (const std::string &name : sources) {
+    if (find_input(whole, name) == nullptr) {
+      throw_model_error("there is no input '", name, "'");
+    }
+  }
+  return Splitter(whole, sources).run();
+}
+
+}  // namespace sylvite
