@@ -42,7 +42,7 @@ class Block {
   [[nodiscard]] bool reserve(int64_t bytes);
   std::byte *data() const { return data_; }
   int64_t bytes() const { return bytes_; }
-  void swap(Block &other) {
+  void swap(Block &other) noexcept {
     std::swap(data_, other.data_);
     std::swap(bytes_, other.bytes_);
   }

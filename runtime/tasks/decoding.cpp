@@ -245,6 +245,7 @@ void Decoder::shape_step(int64_t rows, int64_t past) {
   set(task.rows, {rows});
   set(task.past, {past});
   set(task.table, {rows, past / kSylviteCacheBlock + 1});
+  set(task.position, {1});
   for (int32_t i = 0; i < task.cache_count; ++i) {
     const sylvite_tensor_info &info = task_.step->inputs[task.caches[i]];
     set(task.caches[i], {blocks_.capacity(), fixed_size(info.dims[1]), kSylviteCacheBlock,
@@ -298,6 +299,10 @@ void Decoder::fill_step(std::span<const int32_t> tokens) {
   if (task.rows >= 0) {
     pad_rows(&sources_, 1);
     step_inputs_[static_cast<size_t>(task.rows)].data = sources_.data();
+  }
+  if (task.position >= 0) {
+    position_ = static_cast<int32_t>(past_);
+    step_inputs_[static_cast<size_t>(task.position)].data = &position_;
   }
   if (task_.has_caches()) {
     step_inputs_[static_cast<size_t>(task.past)].data = g_never_read;

@@ -69,8 +69,9 @@ class Decoder : public StepModel {
 
   std::vector<sylvite_tensor> encode_inputs_, encode_outputs_, step_inputs_, step_outputs_;
   SmallIntegers source_tokens_, source_mask_, step_tokens_, step_mask_;
-  int64_t encoded_ = 0;  // rows of what comes from encode
-  int64_t past_ = 0;     // steps so far
+  int64_t encoded_ = 0;   // rows of what comes from encode
+  int64_t past_ = 0;      // steps so far
+  int32_t position_ = 0;  // the same, as step's input
 
   std::vector<int32_t> sources_, next_sources_;    // of each row
   std::vector<int32_t> prefixes_, next_prefixes_;  // without caches: tokens so far, row by row

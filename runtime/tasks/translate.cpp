@@ -232,6 +232,7 @@ size_t TranslateRun::write_window(std::span<const sylvite_translation> translati
 
 void TranslateRun::translate_window() {
   std::vector<sylvite_text> texts;
+  texts.reserve(window_.size());
   for (const Line &line : window_) {
     texts.push_back({line.text.data(), line.dropped > 0 ? 0 : line.text.size()});
   }

@@ -44,7 +44,7 @@ Error check_encode(const TranslateTask &task) {
 Error check_step_inputs(const TranslateTask &task) {
   const sylvite_translate_task &t = *task.task;
   std::vector<int32_t> inputs = {t.step_tokens};
-  for (const int32_t input : {t.step_mask, t.rows, t.past, t.table}) {
+  for (const int32_t input : {t.step_mask, t.rows, t.past, t.table, t.position}) {
     if (input >= 0) {
       inputs.push_back(input);
     }
@@ -80,6 +80,10 @@ Error check_step(const TranslateTask &task) {
       (!is_tensor(input_of(step, t.rows), 1) || step.inputs[t.rows].dtype != SYL_I32)) {
     return damaged("the rows");
   }
+  if (t.position >= 0 && (!is_tensor(input_of(step, t.position), 1) ||
+                          step.inputs[t.position].dtype != SYL_I32 || t.fixed_target == 0)) {
+    return damaged("the position");
+  }
   if ((t.past >= 0) != (t.table >= 0) || (t.cache_count > 0 && t.past < 0)) {
     return damaged("the caches");
   }
@@ -91,6 +95,9 @@ Error check_step(const TranslateTask &task) {
   if (t.scores < 0 || t.scores >= step.output_count || step.outputs[t.scores].dtype != SYL_F32 ||
       (step.outputs[t.scores].rank != 2 && step.outputs[t.scores].rank != 3)) {
     return damaged("the scores");
+  }
+  if (t.fixed_target > 0 && t.position < 0 && step.outputs[t.scores].rank == 2) {
+    return damaged("the scores");  // of the padding's last position
   }
   return t.start >= 0 && t.max_length > 0 && t.beams > 0 ? Error{} : damaged("its defaults");
 }

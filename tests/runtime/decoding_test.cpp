@@ -217,6 +217,8 @@ std::vector<Form> forms() {
         .all_scores = true,
         .fixed_source = 9,
         .fixed_target = 41}},
+      {"fixed target, position",
+       {.caches = false, .target_mask = true, .position = true, .fixed_target = 41}},
       {"frozen batch of encode", {.encode_batch = 12}},
       {"frozen batch", {.caches = false, .rows = false, .encode_batch = 12, .step_batch = 40}},
       {"frozen batch, rows", {.caches = false, .encode_batch = 12, .step_batch = 40}},
@@ -362,6 +364,10 @@ TEST_F(Decoding, DescriptorsAreChecked) {
   }
   const ToyTranslator frozen({.step_batch = 2});
   EXPECT_EQ(message(frozen), damaged + "caches with a frozen batch");
+  const ToyTranslator padded({.caches = false, .fixed_target = 9});
+  EXPECT_EQ(message(padded), damaged + "the scores");
+  const ToyTranslator unpadded({.caches = false, .position = true});
+  EXPECT_EQ(message(unpadded), damaged + "the position");
 }
 
 }  // namespace

@@ -4,79 +4,13 @@
 #include <cmath>
 #include <cstring>
 
-#include "runtime/tokens/tokenizer_data.h"
 #include "tests/runtime/search/toy_scores.h"
+#include "tests/runtime/translate/toy_image.h"
 
 namespace sylvite::testing {
 namespace {
 
 const ToyOptions *g_options = nullptr;
-
-// ---- the weight image: a tokenizer of words ----
-
-constexpr const char *kWords[kToyVocabulary] = {
-    "</s>",  "<unk>", "alle", "baum",  "da",    "eins", "fluss", "gross",
-    "haus",  "ich",   "ja",   "kalt",  "licht", "mein", "nacht", "oft",
-    "platz", "quer",  "rot",  "sonne", "tag",   "und",  "warm",  "<pad>"};
-
-constexpr uint32_t word_length(const char *word) {
-  uint32_t length = 0;
-  while (word[length] != 0) {
-    ++length;
-  }
-  return length;
-}
-constexpr bool comes_before(const char *a, const char *b) {
-  while (*a != 0 && *a == *b) {
-    ++a, ++b;
-  }
-  return static_cast<unsigned char>(*a) < static_cast<unsigned char>(*b);
-}
-constexpr size_t count_word_bytes() {
-  size_t bytes = 0;
-  for (const char *word : kWords) {
-    bytes += word_length(word) + 1;
-  }
-  return bytes;
-}
-
-struct Image {
-  sylvite_weight_header header{"sylvite weights", sizeof(Image), 99};
-  alignas(64) TokenizerHeader tokenizer{};
-  alignas(16) uint32_t starts[kToyVocabulary + 1]{};
-  alignas(16) int32_t order[kToyVocabulary]{};
-  alignas(16) AddedTokenEntry added[2]{{kToyEnd, kSkipped}, {kToyPad, kSkipped}};
-  alignas(16) char words[count_word_bytes()]{};
-};
-
-constexpr Image make_image() {
-  Image image;
-  uint32_t at = 0;
-  for (int32_t id = 0; id < kToyVocabulary; ++id) {
-    image.starts[id] = at;
-    image.order[id] = id;
-    for (uint32_t i = 0; i < word_length(kWords[id]); ++i) {
-      image.words[at + i] = kWords[id][i];
-    }
-    at += word_length(kWords[id]) + 1;
-  }
-  image.starts[kToyVocabulary] = at;
-  std::sort(image.order, image.order + kToyVocabulary,
-            [](int32_t a, int32_t b) { return comes_before(kWords[a], kWords[b]); });
-  TokenizerHeader &tokenizer = image.tokenizer;
-  std::copy(kTokenizerMagic, kTokenizerMagic + sizeof tokenizer.magic, tokenizer.magic);
-  tokenizer.words = kToyVocabulary;
-  tokenizer.added = 2;
-  tokenizer.word_starts = offsetof(Image, starts) - offsetof(Image, tokenizer);
-  tokenizer.word_order = offsetof(Image, order) - offsetof(Image, tokenizer);
-  tokenizer.added_tokens = offsetof(Image, added) - offsetof(Image, tokenizer);
-  return image;
-}
-
-#ifdef SYLVITE_FAKE_STANDALONE
-__attribute__((section(".sylvite_weights"), used, retain))
-#endif
-constinit const Image kImage = make_image();
 
 // ---- kernels ----
 
@@ -126,7 +60,7 @@ int32_t encode_kernel(void **args) {
 
 struct StepArguments {
   int64_t batch, width, past, columns, sources, source_length;
-  void *tokens, *mask, *link, *rows, *table, *pools[2];
+  void *tokens, *mask, *link, *rows, *table, *pools[2], *position;
 };
 
 // False: what stands there is not what encode made.
@@ -198,10 +132,11 @@ void write_scores(ToyPast past, bool good, float *scores) {
 int32_t step_kernel(void **args) {
   StepArguments in{number(args[4]), number(args[5]), number(args[6]), number(args[7]),
                    number(args[8]), number(args[9]), args[10],        args[11],
-                   args[12],        args[13],        args[14],        {args[15], args[16]}};
-  host<uint8_t>(args[17])[0] = 1;  // scratch
-  float *const scores = host<float>(args[18]);
-  host<int32_t>(args[19])[0] = 1;  // an intermediate
+                   args[12],        args[13],        args[14],        {args[15], args[16]},
+                   args[17]};
+  host<uint8_t>(args[18])[0] = 1;  // scratch
+  float *const scores = host<float>(args[19]);
+  host<int32_t>(args[20])[0] = 1;  // an intermediate
   for (int64_t row = number(args[0]); row < number(args[1]); ++row) {
     uint32_t hash = 0;
     const int64_t source = g_options->rows ? host<int32_t>(in.rows)[row] : row;
@@ -210,7 +145,9 @@ int32_t step_kernel(void **args) {
     if (g_options->caches) {
       append_to_caches(in, row);
     }
-    const int64_t length = g_options->caches ? in.past + 1 : in.width;
+    const int64_t length = g_options->caches     ? in.past + 1
+                           : g_options->position ? host<int32_t>(in.position)[0] + 1
+                                                 : in.width;
     const bool all_scores = g_options->all_scores && !g_options->caches;
     ToyPast past = toy_begin(g_options->seed, hash);
     for (int64_t t = 0; t < length; ++t) {
@@ -225,7 +162,7 @@ int32_t step_kernel(void **args) {
 
 const sylvite_kernel kEncodeKernel = {
     "k0_hash", "none", {encode_kernel, encode_kernel}, 2, 2, 1, {1, 1}, {1, 1}, 0};
-const sylvite_kernel kStepKernel = {"k0_score", "none", {step_kernel, step_kernel}, 6, 7, 2, {1, 1},
+const sylvite_kernel kStepKernel = {"k0_score", "none", {step_kernel, step_kernel}, 6, 8, 2, {1, 1},
                                     {1, 1},     1};
 const sylvite_buffer_info kIntermediate = {0, 0};
 
@@ -303,7 +240,7 @@ sylvite_program make_program() {
   program.licences = "the licences\n";
   program.isa_mask = 3;
   program.kernel_count = program.call_count = 1;
-  program.weight_bytes = sizeof(Image);
+  program.weight_bytes = sizeof(ToyImage);
   program.weight_hash = 99;
   program.symbols = kSymbols;
   program.costs = costs;
@@ -326,11 +263,11 @@ uint32_t toy_source(const std::vector<int32_t> &tokens) {
 }
 
 const char *toy_word(int32_t id) {
-  return kWords[id];
+  return kToyWords[id];
 }
 
 const std::byte *ToyTranslator::weights() {
-  return reinterpret_cast<const std::byte *>(&kImage);
+  return reinterpret_cast<const std::byte *>(&kToyImage);
 }
 
 void ToyTranslator::add_step_input(const char *name, int32_t dtype, std::vector<const char *> dims,
@@ -387,6 +324,9 @@ void ToyTranslator::make_step() {
   if (options_.rows) {
     add_step_input("rows", SYL_I32, {batch}, &task.rows);
   }
+  if (options_.position) {
+    add_step_input("position", SYL_I32, {"1"}, &task.position);
+  }
   if (options_.caches) {
     add_step_input("past", SYL_BOOL, {"past"}, &task.past);
     add_step_input("table", SYL_I32, {batch, "columns"}, &task.table);
@@ -407,9 +347,10 @@ void ToyTranslator::make_step() {
   step_.outputs = &step_output_;
   step_.symbol_count = 6;
   const auto buffer = [](int32_t input) { return std::max(input, 0); };
-  step_buffers_ = {task.step_tokens,  buffer(task.step_mask), link_.input,
-                   buffer(task.rows), buffer(task.table),     caches_[0],
-                   caches_[1],        step_.input_count,      step_.input_count + 1};
+  step_buffers_ = {task.step_tokens,     buffer(task.step_mask), link_.input,
+                   buffer(task.rows),    buffer(task.table),     caches_[0],
+                   caches_[1],           buffer(task.position),  step_.input_count,
+                   step_.input_count + 1};
   step_call_ = {0, "score", step_buffers_.data()};
   step_.calls = &step_call_;
   step_.kernels = &kStepKernel;
@@ -432,10 +373,10 @@ ToyTranslator::ToyTranslator(const ToyOptions &options) : options_(options) {
   sylvite_tokenizer &tokenizer = task.source;
   tokenizer.kind = SYL_WORDS;
   tokenizer.size = kToyVocabulary;
-  tokenizer.data = offsetof(Image, tokenizer);
-  tokenizer.data_bytes = offsetof(Image, words) - offsetof(Image, tokenizer);
-  tokenizer.words = offsetof(Image, words);
-  tokenizer.words_bytes = sizeof kImage.words;
+  tokenizer.data = offsetof(ToyImage, tokenizer);
+  tokenizer.data_bytes = offsetof(ToyImage, words) - offsetof(ToyImage, tokenizer);
+  tokenizer.words = offsetof(ToyImage, words);
+  tokenizer.words_bytes = sizeof kToyImage.words;
   tokenizer.unknown = kToyUnknown;
   task.target = task.source;
   task.source_prefix = -1;
@@ -450,7 +391,7 @@ ToyTranslator::ToyTranslator(const ToyOptions &options) : options_(options) {
   task.fixed_target = options.fixed_target;
   task.source_tokens = 0;
   task.source_mask = options.source_mask ? 1 : -1;
-  task.step_mask = task.rows = task.past = task.table = -1;
+  task.step_mask = task.rows = task.past = task.table = task.position = -1;
   task.link_count = 1;
   task.links = &link_;
   make_encode();

@@ -18,6 +18,7 @@ struct ToyOptions {
   bool caches = true, rows = true;
   bool source_mask = true, target_mask = false;
   bool all_scores = false;   // [batch, length, vocabulary]: of every position
+  bool position = false;     // [batch, vocabulary]: of the position that an input says
   bool link_tokens = false;  // encode computes nothing: step reads the source's tokens
   int32_t fixed_source = 0, fixed_target = 0;
   int32_t encode_batch = 0, step_batch = 0;
