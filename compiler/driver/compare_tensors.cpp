@@ -66,7 +66,7 @@ std::string describe_type(const Tensor &tensor) {
 std::string coordinates(const std::vector<int64_t> &shape, int64_t position) {
   std::string text;
   for (size_t axis = shape.size(); axis-- > 0;) {
-    text = std::to_string(position % shape[axis]) + (text.empty() ? "" : ", ") + text;
+    text.insert(0, std::to_string(position % shape[axis]) + (text.empty() ? "" : ", "));
     position /= shape[axis];
   }
   return "[" + text + "]";
