@@ -19,7 +19,8 @@ using testing::HasSubstr;
 constexpr const char *kEveryOp =
     R"(graph "every op" (x: f32[batch, length, 8], y: f32[batch, length, 8], i: i64[batch, length],
     b: bool[batch, length, 8], w: f32[8, 16], panels: f32[1, 8, 16], image: f32[batch, 3, h, 32],
-    filter: f32[4, 3, 5, 5], scale: f32[8], at: i64[batch, 2], updates: f32[batch, 8], "odd name": f32[]) {
+    filter: f32[4, 3, 5, 5], scale: f32[8], at: i64[batch, 2], updates: f32[batch, 8], "odd name": f32[],
+    blocks: f32[16, 2, 16, 8], table: i32[batch, 4], rows: f32[batch, 2, length, 8]) {
   symbol batch in [1, inf)
   symbol length in [2, 512]
   symbol h in [16, inf)
@@ -95,6 +96,7 @@ constexpr const char *kEveryOp =
   best, places = topk(x) {axis = 2, k = [3], largest = 1, sorted = 1}
   scatter_nd = scatter_nd(x, at, updates) {reduction = add}
   scatter_elements = scatter_elements(i, i, i) {axis = 0, reduction = none}
+  append = append(blocks, table, rows) {past = [3]}
   kernel, also = kernel(x, scale) {root = layer_norm, note = "two words", like = f32, cost = 2.0, word = "f32"} [
     graph (p: f32[batch, length, 8], q: f32[8]) {
       r = neg(p)
