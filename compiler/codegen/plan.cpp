@@ -348,9 +348,7 @@ void PlanBuilder::add_calls() {
         }
       }
     } else {
-      for (const std::string &symbol : interface.symbols) {
-        call.symbols.push_back(Dim::symbol(symbol));
-      }
+      call.symbols = interface.symbols;
     }
     call.extent0 = interface.extent0;
     call.extent1 = interface.extent1;

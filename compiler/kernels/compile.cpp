@@ -145,10 +145,12 @@ void check_scratch(const Graph &region, const KernelInterface &interface,
     std::map<std::string, Expr> replacements;
     int64_t size = sample;
     for (size_t i = 0; i < interface.symbols.size(); ++i, size += i % 3) {
-      const SymbolInfo *info = region.symbol_table().find(interface.symbols[i]);
-      const int64_t lower = info == nullptr ? 1 : info->lower;
-      values[interface.symbols[i]] = std::max(lower, size);
-      replacements["s" + std::to_string(i)] = static_cast<int32_t>(std::max(lower, size));
+      const Dim &symbol = interface.symbols[i];
+      if (const std::optional<std::string> name = symbol.as_symbol()) {
+        const SymbolInfo *info = region.symbol_table().find(*name);
+        values[*name] = std::max(info == nullptr ? 1 : info->lower, size);
+      }
+      replacements["s" + std::to_string(i)] = static_cast<int32_t>(evaluate(symbol, values));
     }
     const int64_t extents[] = {evaluate(interface.extent0, values),
                                evaluate(interface.extent1, values)};

@@ -241,7 +241,7 @@ Expr from_storage(DType dtype, const Expr &value) {
   }
 }
 
-Formula::Formula(const Graph &region, const std::vector<std::string> &symbols) : region_(region) {
+Formula::Formula(const Graph &region, const std::vector<Dim> &symbols) : region_(region) {
   for (size_t i = 0; i < symbols.size(); ++i) {
     symbol_params.emplace_back("s" + std::to_string(i));
     symbol_exprs_[symbols[i]] = symbol_params.back();
@@ -258,6 +258,10 @@ Expr Formula::size(const Dim &dim) const {
 }
 
 Expr Formula::number_of(const Dim &dim, const Halide::Type &type) const {
+  const auto given = symbol_exprs_.find(dim);
+  if (given != symbol_exprs_.end()) {
+    return cast(type, given->second);
+  }
   const auto operand = [&](const DimAtom &atom, size_t i) {
     return number_of(atom.operands[i], type);
   };
@@ -268,7 +272,7 @@ Expr Formula::number_of(const Dim &dim, const Halide::Type &type) const {
       Expr atom;
       switch (factor.kind) {
         case AtomKind::Symbol:
-          atom = cast(type, symbol_exprs_.at(factor.name));
+          atom = cast(type, symbol_exprs_.at(Dim::symbol(factor.name)));
           break;
         case AtomKind::FloorDiv:
           atom = operand(factor, 0) / operand(factor, 1);

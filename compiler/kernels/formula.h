@@ -31,7 +31,7 @@ class Formula {
   using IndexedValue = std::function<Halide::Expr(const std::vector<Halide::Expr> &)>;
 
   // `symbols`: the kernel's, in the order of its interface.
-  Formula(const Graph &region, const std::vector<std::string> &symbols);
+  Formula(const Graph &region, const std::vector<Dim> &symbols);
 
   Halide::Expr size(const Dim &dim) const;
   std::vector<Halide::Expr> sizes(const Shape &shape) const;
@@ -63,7 +63,7 @@ class Formula {
                                             const std::vector<Halide::Expr> &index) const;
 
   const Graph &region_;
-  std::map<std::string, Halide::Expr> symbol_exprs_;
+  std::map<Dim, Halide::Expr> symbol_exprs_;
   std::map<const Value *, IndexedValue> bound_;
   std::map<const Value *, size_t> input_numbers_;
 

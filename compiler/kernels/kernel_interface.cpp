@@ -213,7 +213,7 @@ KernelInterface kernel_interface(const Node &kernel) {
   if (root != nullptr && class_of(root->op) == OpClass::Library) {
     interface.library_symbol = library_symbol_of(root->op);
   }
-  interface.symbols = symbols_of_region(region);
+  interface.symbols = kernel_symbols(region);
   divide(region, root, interface);
   for (const auto &node : region.nodes()) {
     interface.flops += flops_of(*node);

@@ -2,7 +2,9 @@
 // folder; this header is its interface.
 //
 // A kernel computes a part [begin0, end0) x [begin1, end1) of its split axes, serially; runtime/abi.h has the
-// calling convention. Its symbols are the free symbols of the region's shapes in order of first appearance.
+// calling convention. Its symbols are the free symbols of the region's shapes in order of first appearance,
+// then sizes that the caller works out: quotients, products and the like, which loops inside must see as
+// plain numbers.
 #pragma once
 
 #include <cstdint>
@@ -29,12 +31,12 @@ Schedule choose_schedule(const Graph &region, Isa isa);
 struct KernelInterface {
   std::string root;                  // "matmul", ..., "none"
   std::string library_symbol;        // set for Library roots: a function of the runtime, nothing to compile
-  std::vector<std::string> symbols;  // passed as int32, in this order
+  std::vector<Dim> symbols;          // passed as int32, in this order
   Dim extent0 = 1, extent1 = 1;      // of the split axes, in units
   int32_t grain0[2] = {1, 1};        // by ISA: parts start at multiples of this many units
   int32_t grain1[2] = {1, 1};
   Dim scratch_bytes = 0;             // for each part
-  Dim flops = 0;                     // of the whole call: multiply-adds count two, others one
+  Dim flops = 0;                     // of the whole call: multiply-adds count two, others op_cost
   Dim bytes = 0;                     // read and written once, weights included
 };
 KernelInterface kernel_interface(const Node &kernel);

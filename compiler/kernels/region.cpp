@@ -10,11 +10,19 @@
 namespace sylvite {
 namespace {
 
+// A product or quotient of sizes, the smaller of two, or a sum with such a term.
+bool is_worked_out(const Dim &dim) {
+  return std::any_of(dim.terms().begin(), dim.terms().end(), [](const DimTerm &term) {
+    return term.factors.size() > 1 ||
+           (term.factors.size() == 1 && term.factors[0].kind != AtomKind::Symbol);
+  });
+}
+
 class SymbolCollector {
  public:
   void visit(const Graph &graph) {
     for (const Value *input : graph.inputs()) {
-      visit(input->type.shape);
+      visit_shape(input->type.shape);
     }
     for (const auto &node : graph.nodes()) {
       for (const auto &[name, value] : node->attributes.all()) {
@@ -26,13 +34,22 @@ class SymbolCollector {
         visit(*region);
       }
       for (const auto &output : node->outputs) {
-        visit(output->type.shape);
+        visit_shape(output->type.shape);
       }
     }
   }
   std::vector<std::string> symbols;
+  std::vector<Dim> sizes;  // that are worked out of them
 
  private:
+  void visit_shape(const Shape &shape) {
+    visit(shape);
+    for (const Dim &dim : shape) {
+      if (is_worked_out(dim) && std::find(sizes.begin(), sizes.end(), dim) == sizes.end()) {
+        sizes.push_back(dim);
+      }
+    }
+  }
   void visit(const std::vector<Dim> &dims) {
     for (const Dim &dim : dims) {
       for (const std::string &symbol : symbols_of(dim)) {
@@ -79,6 +96,17 @@ std::vector<std::string> symbols_of_region(const Graph &region) {
   SymbolCollector collector;
   collector.visit(region);
   return collector.symbols;
+}
+
+std::vector<Dim> kernel_symbols(const Graph &region) {
+  SymbolCollector collector;
+  collector.visit(region);
+  std::vector<Dim> result;
+  for (const std::string &symbol : collector.symbols) {
+    result.push_back(Dim::symbol(symbol));
+  }
+  result.insert(result.end(), collector.sizes.begin(), collector.sizes.end());
+  return result;
 }
 
 const Value *plain_input(const Value *value) {

@@ -14,6 +14,10 @@ namespace sylvite {
 // The free symbols of the region in order of first appearance (inputs, then nodes, nested regions
 // included).
 std::vector<std::string> symbols_of_region(const Graph &region);
+// The same as sizes, and behind them the sizes of axes that are more than sums of symbols: what a
+// kernel is given as numbers. Bounds of h*w or h/2 would not be exact (Halide takes n % 384 to be
+// up to 383 when n is h*w).
+std::vector<Dim> kernel_symbols(const Graph &region);
 
 // The region's input whose elements `value` has, in the same order (through reshapes and the like);
 // null where it computes something or moves elements.

@@ -14,7 +14,7 @@ namespace sylvite {
 using Halide::Expr;
 using Halide::Var;
 
-TemplateInput::TemplateInput(const Node &kernel, Isa level, const std::vector<std::string> &symbols)
+TemplateInput::TemplateInput(const Node &kernel, Isa level, const std::vector<Dim> &symbols)
     : region(*kernel.regions[0]),
       root(root_of(region)),
       isa(level),
@@ -72,30 +72,18 @@ Expr multiply_add(const Expr &a, const Expr &b, const Expr &c) {
 }
 
 bool has_heavy_epilogue(const TemplateInput &input) {
+  constexpr int64_t kHeavy = 10;
   std::set<const Value *> after = {input.root->output()};
-  int cost = 0;
+  int64_t cost = 0;
   for (const auto &node : input.region.nodes()) {
     const bool reads = std::any_of(node->inputs.begin(), node->inputs.end(),
                                    [&](const Value *value) { return after.count(value) != 0; });
-    if (!reads || node.get() == input.root) {
-      continue;
-    }
-    after.insert(node->output());
-    switch (node->op) {
-      case Op::Exp:
-      case Op::Log:
-      case Op::Erf:
-      case Op::Tanh:
-      case Op::Sin:
-      case Op::Cos:
-      case Op::Pow:
-        cost += 10;
-        break;
-      default:
-        cost += class_of(node->op) == OpClass::Elementwise ? 1 : 0;
+    if (reads && node.get() != input.root) {
+      after.insert(node->output());
+      cost += op_cost(node->op);
     }
   }
-  return cost >= 10;
+  return cost >= kHeavy;
 }
 
 void vectorize_inwards(Halide::Func function, const Var &x, const Expr &extent, int lanes) {

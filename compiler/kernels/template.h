@@ -19,7 +19,7 @@
 namespace sylvite {
 
 struct TemplateInput {
-  TemplateInput(const Node &kernel, Isa isa, const std::vector<std::string> &symbols);
+  TemplateInput(const Node &kernel, Isa isa, const std::vector<Dim> &symbols);
 
   const Graph &region;
   const Node *root;  // null: none

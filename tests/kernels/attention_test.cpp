@@ -74,6 +74,22 @@ TEST(Attention, BoolMaskAndInfinities) {
   }
 }
 
+TEST(Attention, OverAnImagesPositions) {
+  TestKernel kernel(
+      R"(graph (image: f32[h, w], x: f32[b, floor_div(h + 1, 2)*floor_div(w + 1, 2), 24]) {
+    q = slice(x) {starts = [0, 0, 0], sizes = [b, floor_div(h + 1, 2)*floor_div(w + 1, 2), 8], steps = (1, 1, 1)}
+    k = slice(x) {starts = [0, 0, 8], sizes = [b, floor_div(h + 1, 2)*floor_div(w + 1, 2), 8], steps = (1, 1, 1)}
+    v = slice(x) {starts = [0, 0, 16], sizes = [b, floor_div(h + 1, 2)*floor_div(w + 1, 2), 8], steps = (1, 1, 1)}
+    a = attention(q, k, v) [
+      graph (s: f32[b, floor_div(h + 1, 2)*floor_div(w + 1, 2), floor_div(h + 1, 2)*floor_div(w + 1, 2)]) { return s },
+      graph (p: f32[b, floor_div(h + 1, 2)*floor_div(w + 1, 2), floor_div(h + 1, 2)*floor_div(w + 1, 2)]) { return p } ]
+    return a
+  })");
+  for (const auto &[h, w] : std::vector<std::array<int64_t, 2>>{{1, 1}, {5, 8}, {40, 41}}) {
+    expect_matches(kernel, {{"b", 2}, {"h", h}, {"w", w}});
+  }
+}
+
 TEST(Attention, CrossWithBroadcastKeysAndProbabilityRegion) {
   TestKernel kernel(R"(graph (q: f32[b, 4, lq, 16], k: f32[b, 1, lk, 16], v: f32[b, 1, lk, 24]) {
     symbol lk in [0, inf)

@@ -201,8 +201,8 @@ std::vector<Tensor> TestKernel::random_inputs(const SymbolValues &symbols, uint3
 
 std::vector<int32_t> TestKernel::symbol_values(const SymbolValues &symbols) const {
   std::vector<int32_t> values;
-  for (const std::string &symbol : interface_.symbols) {
-    values.push_back(static_cast<int32_t>(symbols.at(symbol)));
+  for (const Dim &symbol : interface_.symbols) {
+    values.push_back(static_cast<int32_t>(evaluate(symbol, symbols)));
   }
   return values;
 }

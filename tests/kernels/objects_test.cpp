@@ -138,8 +138,10 @@ TEST(Keys, NamesDoNotCount) {
   const char *one = R"(graph (x: f32[batch, length]) { y = exp(x) return y })";
   const char *other = R"(graph (hidden: f32[n, a]) { result = exp(hidden) return result })";
   EXPECT_EQ(key_of(one), key_of(other));
-  EXPECT_EQ(TestKernel(one).interface().symbols, (std::vector<std::string>{"batch", "length"}));
-  EXPECT_EQ(TestKernel(other).interface().symbols, (std::vector<std::string>{"n", "a"}));
+  EXPECT_EQ(TestKernel(one).interface().symbols,
+            (std::vector<Dim>{Dim::symbol("batch"), Dim::symbol("length")}));
+  EXPECT_EQ(TestKernel(other).interface().symbols,
+            (std::vector<Dim>{Dim::symbol("n"), Dim::symbol("a")}));
 }
 
 TEST(Keys, EverythingElseCounts) {

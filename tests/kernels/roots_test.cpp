@@ -181,6 +181,27 @@ TEST(Empty, EveryRoot) {
   }
 }
 
+// Sizes that are products and quotients of symbols, as of an image's positions.
+TEST(MatMul, WorkedOutSizes) {
+  TestKernel positions(
+      R"(graph (image: f32[h, w], a: f32[b, m, floor_div(h + 1, 2)*floor_div(w + 1, 2)],
+                                 c: f32[b, floor_div(h + 1, 2)*floor_div(w + 1, 2), 8]) {
+    y = matmul(a, c)
+    return y
+  })");
+  for (const auto &[h, w] :
+       std::vector<std::array<int64_t, 2>>{{1, 1}, {5, 8}, {40, 41}, {80, 9}}) {
+    expect_matches(positions, {{"b", 2}, {"m", 9}, {"h", h}, {"w", w}}, {.tolerance = 1e-4});
+  }
+  TestKernel products(R"(graph (image: f32[h, w], a: f32[h*w, h*w], c: f32[h*w, min(h, w)]) {
+    y = matmul(a, c)
+    return y
+  })");
+  for (const auto &[h, w] : std::vector<std::array<int64_t, 2>>{{1, 1}, {3, 5}, {20, 20}}) {
+    expect_matches(products, {{"h", h}, {"w", w}}, {.tolerance = 1e-4});
+  }
+}
+
 TEST(MatMul, TransposedViewsAndEpilogue) {
   TestKernel kernel(R"(graph (a: f32[b, m, h, 20], c: f32[b, n, h, 20], s: f32[b, 1, 1, n]) {
     q = transpose(a) {perm = (0, 2, 1, 3)}
