@@ -16,6 +16,8 @@ inline constexpr size_t kMostKernelInputs = 12;
 // And so many ops, views and numbers included: what a formula recurses over, here and in the
 // templates.
 inline constexpr size_t kMostKernelNodes = 128;
+// And formulas of this cost (formula_cost): compiling takes time that grows faster than they do.
+inline constexpr int64_t kMostFormulaCost = 256;
 
 // The kernel of one op, in its place.
 Node *make_kernel(Graph &graph, Node *node);

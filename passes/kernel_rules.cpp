@@ -3,6 +3,7 @@
 #include <set>
 
 #include "compiler/ir/kernel_traits.h"
+#include "passes/fusion_cost.h"
 #include "passes/kernel_fusion.h"
 #include "passes/rewrite.h"
 
@@ -177,6 +178,9 @@ std::string broken_kernel_rule(const Graph &region) {
   }
   if (region.nodes().size() > kMostKernelNodes) {
     return "it has " + std::to_string(region.nodes().size()) + " ops";
+  }
+  if (region.nodes().size() > 1 && formula_cost(region, kMostFormulaCost) > kMostFormulaCost) {
+    return "its formulas cost more than " + std::to_string(kMostFormulaCost);
   }
   const SymbolTable &symbols = region.symbol_table();
   const Node *root = root_of(region);

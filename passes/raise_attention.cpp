@@ -10,14 +10,15 @@
 // Needs: canonical_matmuls (k with its own axis last).
 // Keeps: shapes; scale factors are re-associated.
 // Declines: scores or probabilities that something else reads, a softmax over another axis, views
-// between product and softmax, a change of the element type in between, constant keys or values.
-// Each such near miss is recorded.
+// between product and softmax, a change of the element type in between, constant keys or values,
+// formulas of more than a few dozen operations. Each such near miss is recorded.
 #include <algorithm>
 #include <set>
 
 #include "compiler/ir/error.h"
 #include "compiler/ir/match.h"
 #include "passes/elementwise_chain.h"
+#include "passes/fusion_cost.h"
 #include "passes/passes.h"
 #include "passes/rewrite.h"
 
@@ -26,6 +27,9 @@ namespace {
 
 // Masks, biases: more would not fit a kernel's inputs.
 constexpr size_t kMostOperands = 8;
+// Of the formulas of scores and probabilities, for the same reason as kMostFormulaCost: the kernel
+// computes them in unrolled tiles.
+constexpr int64_t kMostScoreCost = 128;
 
 bool is_variable_product(const Value *value) {
   return is_op(value, Op::MatMul) && constant_of(value->producer->input(0)) == nullptr &&
@@ -136,11 +140,20 @@ Outcome raise(Graph &graph, Node *softmax, std::set<Node *> &erased, std::string
     condition = "the probabilities are the right operand of " + describe(*weighted);
     return Outcome::NearMiss;
   }
+  int64_t cost = 0;
   for (const ElementwiseChain *chain : {&before, &after}) {
     if (!chain->obstacle.empty()) {
       condition = chain->obstacle;
       return Outcome::NearMiss;
     }
+    for (const Node *node : chain->nodes) {
+      cost += node_cost(*node);
+    }
+  }
+  if (cost > kMostScoreCost) {
+    condition = "the scores' formula costs " + std::to_string(cost) + ", more than " +
+                std::to_string(kMostScoreCost);
+    return Outcome::NearMiss;
   }
   for (const Value *value : {scores, weighted->input(0), weighted->output()}) {
     if (value->type.dtype != product->type.dtype) {

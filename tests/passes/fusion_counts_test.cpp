@@ -112,6 +112,14 @@ TEST(NearMisses, NameTheConditionThatFailed) {
           "  f = slice(s) {starts = [0, 0, 0, 0], sizes = [b, 2, l, l], steps = (1, 1, 1, -1)}\n",
           "  p = softmax(f) {axis = 3}\n", "  return y\n")),
       HasSubstr("a view stands between"));
+  std::string curves, last = "s";
+  for (int i = 0; i < 7; ++i) {
+    curves += "  t" + std::to_string(i) + " = tanh(" + last + ")\n";
+    last = "t" + std::to_string(i);
+  }
+  EXPECT_THAT(
+      condition(near_miss(curves, "  p = softmax(" + last + ") {axis = 3}\n", "  return y\n")),
+      HasSubstr("the scores' formula costs 147"));
 }
 
 TEST(NearMisses, AClassifierIsNone) {

@@ -63,6 +63,35 @@ TEST(KernelRules, IndicesAreInputsOrInRange) {
               HasSubstr("indices are computed"));
 }
 
+// A value is computed once for each index at which it is asked, and no more often.
+TEST(KernelRules, CostlyFormulas) {
+  std::string shared, costly, turned, last = "x";
+  for (int i = 0; i < 100; ++i) {
+    const std::string t = "t" + std::to_string(i);
+    shared += t + " = add(" + last + ", " + last + ")  ";
+    last = t;
+  }
+  EXPECT_EQ(broken(shared + "return " + last, kX), "");
+  last = "x";
+  for (int i = 0; i < 15; ++i) {
+    const std::string t = "e" + std::to_string(i);
+    costly += t + " = exp(" + last + ")  ";
+    last = t;
+  }
+  EXPECT_THAT(broken(costly + "return " + last, kX), HasSubstr("formulas cost"));
+  last = "x";
+  for (int i = 0; i < 6; ++i) {  // each asks for its operand at three indices: 3^6
+    const std::string n = std::to_string(i);
+    turned += "a" + n + " = slice(" + last +
+              ") {starts = [0, 0], sizes = [n, 4], steps = (1, 1)}  " + "b" + n + " = slice(" +
+              last + ") {starts = [0, 4], sizes = [n, 4], steps = (1, 1)}  " + "c" + n +
+              " = concat(b" + n + ", a" + n + ") {axis = 1}  " + "t" + n + " = add(" + last +
+              ", c" + n + ")  ";
+    last = "t" + n;
+  }
+  EXPECT_THAT(broken(turned + "return " + last, kX), HasSubstr("formulas cost"));
+}
+
 TEST(KernelRules, TwelveInputs) {
   std::string inputs = "x0: f32[n]", parts = "x0";
   for (int i = 1; i < 13; ++i) {
