@@ -10,7 +10,6 @@
 #include "compiler/driver/classify_config.h"
 #include "compiler/driver/commands.h"
 #include "compiler/driver/compile_translator.h"
-#include "compiler/driver/compile_translator.h"
 #include "compiler/driver/flags.h"
 #include "compiler/driver/fusion_names.h"
 #include "compiler/driver/tensor_npz.h"
@@ -183,11 +182,6 @@ void print_summary(const CompileFlags &flags, const LoweredModel &model,
 void compile(const CompileFlags &flags) {
   const std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
   check_flags(flags);
-  if (is_translator(flags.model.model)) {
-    compile_translator(
-        {flags.model, flags.target, flags.output, flags.emit, flags.no_self_test});
-    return;
-  }
   if (is_translator(flags.model.model)) {
     compile_translator({flags.model, flags.target, flags.output, flags.emit, flags.no_self_test});
     return;
