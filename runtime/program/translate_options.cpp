@@ -3,7 +3,9 @@
 
 #include <getopt.h>
 
+#include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "runtime/io/text.h"
 #include "runtime/program/option_values.h"
@@ -165,15 +167,24 @@ Result<ProgramOptions> parse_translate_options(int argc, char **argv) {
 
 std::string translate_help(const std::string &program_name, const sylvite_program &program) {
   const std::string &name = program_name;
+  const std::pair<std::string, const char *> examples[] = {
+      {name + " \"How are you?\" \"It rains.\"", "sentences: a translation a line"},
+      {name + " --input in.txt --output out.txt", "a file, line by line"},
+      {name + " < in.txt > out.txt", "the same as a filter"},
+      {"tail -f log | " + name, "each line as soon as it is there"},
+      {name + " --beam 4 --json \"It rains.\"", "a wider search; tokens and scores"}};
+  size_t width = 0;
+  for (const auto &[command, meaning] : examples) {
+    width = std::max(width, command.size());
+  }
+  std::string text = text_of(name, " translates text with the model '", program.model_name,
+                             "', compiled by Sylvite.\n\n");
+  for (const auto &[command, meaning] : examples) {
+    text += text_of("  ", command, std::string(width + 2 - command.size(), ' '), meaning, "\n");
+  }
   return text_of(
-      name, " translates text with the model '", program.model_name, "', compiled by Sylvite.\n\n",
-      "  ", name, " \"How are you?\" \"It rains.\"     sentences: a translation a line\n", "  ",
-      name, " --input in.txt --output out.txt   a file, line by line\n", "  ", name,
-      " < in.txt > out.txt                the same as a filter\n", "  tail -f log | ", name,
-      "                     each line as soon as it is there\n", "  ", name,
-      " --beam 4 --json \"It rains.\"      a wider search; tokens and scores\n\n", kTranslateHelp,
-      "  --info [--json]      inputs, outputs, symbols of the encoder; memory for --size "
-      "NAME=N,...\n"
+      text, "\n", kTranslateHelp,
+      "  --info [--json]      inputs, outputs, symbols of the encoder; memory for --size NAME=N\n"
       "  --version            model, compiler, instruction set levels\n"
       "  --licences           of what is in this program\n\n"
       "Without options the model decides: ",

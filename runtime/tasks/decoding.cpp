@@ -9,10 +9,8 @@
 
 #include <algorithm>
 #include <cstring>
-#include <functional>
 #include <new>
 #include <numeric>
-#include <string_view>
 #include <utility>
 
 #include "runtime/context.h"
@@ -25,13 +23,10 @@ namespace {
 
 alignas(64) std::byte g_never_read[64];  // the data of `past`, whose size alone counts
 
-int64_t product(std::span<const int64_t> dims) {
-  return std::accumulate(dims.begin(), dims.end(), int64_t{1}, std::multiplies<>());
-}
-
 }  // namespace
 
-Decoder::Decoder(TranslateTask task) : task_(std::move(task)), blocks_(task_.caches) {}
+Decoder::Decoder(TranslateTask task)
+    : task_(std::move(task)), blocks_(task_.caches), linked_(task_) {}
 Decoder::~Decoder() = default;
 
 Result<std::unique_ptr<Decoder>> Decoder::create(const sylvite_model &model,
@@ -82,12 +77,12 @@ Error Decoder::open(const sylvite_model &model, const sylvite_context_options &o
   prepare(nullptr, task_.encode->output_count, &encode_outputs_);
   prepare(task_.step->inputs, task_.step->input_count, &step_inputs_);
   prepare(nullptr, task_.step->output_count, &step_outputs_);
-  picked_ = std::vector<Block>(static_cast<size_t>(task_.task->link_count));
   return {};
 }
 
 int32_t Decoder::most_sentences(int32_t beams) const {
-  int64_t most = INT32_MAX;
+  // Of no tensor there may be 2^31 elements or more.
+  int64_t most = std::max<int64_t>(INT32_MAX / task_.vocabulary / beams, 1);
   if (task_.encode_batch > 0) {
     most = std::min(most, task_.encode_batch);
   }
@@ -145,20 +140,20 @@ Error Decoder::encode(std::span<const std::span<const int32_t>> sources) {
 Error Decoder::begin(std::span<const std::span<const int32_t>> sources, const Room &room) {
   blocks_.clear();
   past_ = 0;
-  gathered_.clear();
   prefixes_.clear();
   sources_.resize(sources.size());
   std::iota(sources_.begin(), sources_.end(), 0);
   if (Error error = encode(sources); !error.ok()) {
     return error;
   }
+  linked_.begin(encode_inputs_, encode_outputs_, encoded_);
   return room.rows > 0 ? reserve(room) : Error{};
 }
 
 Error Decoder::reserve(const Room &room) {
   const size_t rows = static_cast<size_t>(step_rows(static_cast<size_t>(room.rows)));
   const size_t tokens = rows * static_cast<size_t>(room.length);
-  for (std::vector<int32_t> *values : {&sources_, &next_sources_, &gathered_}) {
+  for (std::vector<int32_t> *values : {&sources_, &next_sources_}) {
     values->reserve(rows);
   }
   if (task_.has_caches()) {
@@ -172,7 +167,7 @@ Error Decoder::reserve(const Room &room) {
   step_tokens_.reserve(task_.has_caches() ? rows : tokens);
   step_mask_.reserve(task_.task->step_mask >= 0 ? tokens : 0);
   shape_step(static_cast<int64_t>(rows), room.length - 1);
-  if (Error error = reserve_picked(static_cast<int64_t>(rows)); !error.ok()) {
+  if (Error error = linked_.reserve(static_cast<int64_t>(rows)); !error.ok()) {
     return error;
   }
   std::vector<int64_t> dims;
@@ -190,25 +185,6 @@ Error Decoder::reserve(const Room &room) {
 
 int64_t Decoder::step_rows(size_t rows) const {
   return std::max(task_.step_batch, static_cast<int64_t>(rows));
-}
-
-sylvite_tensor &Decoder::linked(const sylvite_link &link) {
-  return link.output >= 0 ? encode_outputs_[static_cast<size_t>(link.output)]
-                          : encode_inputs_[static_cast<size_t>(-1 - link.output)];
-}
-
-// The axis that is as long as the batch, by its name; the first one where that does not tell.
-size_t Decoder::source_axis(const sylvite_link &link) const {
-  const sylvite_program &encode = *task_.encode;
-  const sylvite_tensor_info &info =
-      link.output >= 0 ? encode.outputs[link.output] : encode.inputs[-1 - link.output];
-  const std::string_view batch = encode.inputs[task_.task->source_tokens].dims[0];
-  for (int32_t axis = 0; axis < info.rank; ++axis) {
-    if (batch == info.dims[axis]) {
-      return static_cast<size_t>(axis);
-    }
-  }
-  return 0;
 }
 
 // The rows go on as their parents did.
@@ -251,16 +227,7 @@ void Decoder::shape_step(int64_t rows, int64_t past) {
     set(task.caches[i], {blocks_.capacity(), fixed_size(info.dims[1]), kSylviteCacheBlock,
                          fixed_size(info.dims[3])});
   }
-  for (const sylvite_link &link : task_.links()) {
-    const sylvite_tensor &from = linked(link);
-    sylvite_tensor &to = step_inputs_[static_cast<size_t>(link.input)];
-    to.rank = from.rank;
-    to.dtype = from.dtype;
-    std::copy_n(from.dims, from.rank, to.dims);
-    if (task.rows < 0) {
-      to.dims[source_axis(link)] = rows;
-    }
-  }
+  linked_.shape(rows, &step_inputs_);
 }
 
 void Decoder::fill_step(std::span<const int32_t> tokens) {
@@ -314,61 +281,6 @@ void Decoder::fill_step(std::span<const int32_t> tokens) {
   }
 }
 
-// Room for that many rows of what comes from encode. Where it is not enough, nothing stays.
-Error Decoder::reserve_picked(int64_t rows) {
-  for (int32_t i = 0; i < task_.task->link_count && task_.task->rows < 0; ++i) {
-    const sylvite_tensor &from = linked(task_.task->links[i]);
-    const int64_t bytes = product({from.dims, static_cast<size_t>(from.rank)}) *
-                          dtype_size(from.dtype) / encoded_ * rows;
-    if (!picked_[static_cast<size_t>(i)].reserve(bytes)) {
-      return {SYLVITE_OUT_OF_MEMORY, "out of memory: the encoded sources of each row"};
-    }
-  }
-  return {};
-}
-
-// Without `rows`: what comes from encode, with as many rows as the batch, each of its source.
-Error Decoder::gather_links(int64_t rows) {
-  const auto source_of = [&](int64_t row) {
-    return int64_t{sources_[static_cast<size_t>(row) < sources_.size() ? row : 0]};
-  };
-  bool all = rows == encoded_ || task_.task->rows >= 0;
-  for (int64_t row = 0; row < rows && all && task_.task->rows < 0; ++row) {
-    all = source_of(row) == row;
-  }
-  const bool same = gathered_ == sources_;
-  if (Error error = all ? Error{} : reserve_picked(rows); !error.ok()) {
-    return error;
-  }
-  for (int32_t i = 0; i < task_.task->link_count; ++i) {
-    const sylvite_link &link = task_.task->links[i];
-    const sylvite_tensor &from = linked(link);
-    sylvite_tensor &to = step_inputs_[static_cast<size_t>(link.input)];
-    if (all) {
-      to.data = from.data;
-      continue;
-    }
-    const Block &block = picked_[static_cast<size_t>(i)];
-    const size_t axis = source_axis(link);
-    const std::span<const int64_t> dims(from.dims, static_cast<size_t>(from.rank));
-    const int64_t outer = product(dims.first(axis));
-    const int64_t inner = product(dims.subspan(axis + 1)) * dtype_size(from.dtype);
-    if (dims[axis] != encoded_) {
-      return {SYLVITE_INTERNAL, "what comes from encode has no row for each source"};
-    }
-    for (int64_t j = 0; j < outer * rows && !same; ++j) {
-      const int64_t source = j / rows * encoded_ + source_of(j % rows);
-      std::memcpy(block.data() + j * inner, static_cast<std::byte *>(from.data) + source * inner,
-                  static_cast<size_t>(inner));
-    }
-    to.data = block.data();
-  }
-  if (!all && !same) {
-    gathered_ = sources_;
-  }
-  return {};
-}
-
 std::span<float> Decoder::last_scores(int64_t rows) {
   const sylvite_tensor &scores = step_outputs_[static_cast<size_t>(task_.task->scores)];
   const size_t vocabulary = static_cast<size_t>(task_.vocabulary);
@@ -393,7 +305,7 @@ Result<std::span<float>> Decoder::step(std::span<const int32_t> parents,
   }
   shape_step(rows, past_);
   fill_step(tokens);
-  if (Error error = gather_links(rows); !error.ok()) {
+  if (Error error = linked_.fill(rows, sources_, &step_inputs_); !error.ok()) {
     return error;
   }
   const sylvite_result result = sylvite_run(

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "runtime/include/sylvite/sylvite.h"
-#include "runtime/memory.h"
 #include "runtime/tasks/cache_blocks.h"
+#include "runtime/tasks/linked_sources.h"
 #include "runtime/tasks/search.h"
 #include "runtime/tasks/small_integers.h"
 #include "runtime/tasks/translate_task.h"
@@ -55,10 +55,6 @@ class Decoder : public StepModel {
   Error follow(std::span<const int32_t> parents, std::span<const int32_t> tokens);
   void shape_step(int64_t rows, int64_t past);
   void fill_step(std::span<const int32_t> tokens);
-  sylvite_tensor &linked(const sylvite_link &link);
-  size_t source_axis(const sylvite_link &link) const;
-  Error reserve_picked(int64_t rows);
-  Error gather_links(int64_t rows);
   int64_t step_rows(size_t rows) const;
   std::span<float> last_scores(int64_t rows);
 
@@ -66,6 +62,7 @@ class Decoder : public StepModel {
   std::unique_ptr<sylvite_model, ModelEnd> step_model_;
   std::unique_ptr<sylvite_context, ContextEnd> encode_context_, step_context_;
   CacheBlocks blocks_;
+  LinkedSources linked_;
 
   std::vector<sylvite_tensor> encode_inputs_, encode_outputs_, step_inputs_, step_outputs_;
   SmallIntegers source_tokens_, source_mask_, step_tokens_, step_mask_;
@@ -75,8 +72,6 @@ class Decoder : public StepModel {
 
   std::vector<int32_t> sources_, next_sources_;    // of each row
   std::vector<int32_t> prefixes_, next_prefixes_;  // without caches: tokens so far, row by row
-  std::vector<int32_t> gathered_;                  // the sources that `picked_` has
-  std::vector<Block> picked_;                      // without `rows`: the rows of each link
   std::vector<float> scores_;                      // of the last tokens, where step gives all
 };
 

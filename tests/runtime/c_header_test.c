@@ -1,6 +1,7 @@
 /* The C interface compiles as C11 and links from C; runtime_test.cpp calls this. */
 #include "runtime/abi.h"
 #include "sylvite/sylvite.h"
+#include "sylvite/translator.h"
 
 int sylvite_test_c_header(void);
 

@@ -207,6 +207,9 @@ std::vector<Form> forms() {
       {"caches, rows, tokens linked", {.link_tokens = true}},
       {"no caches", {.caches = false}},
       {"no caches, no rows", {.caches = false, .rows = false, .target_mask = true}},
+      {"no rows, three rows a source", {.rows = false, .grouped = true}},
+      {"no rows, three rows a source, frozen",
+       {.caches = false, .rows = false, .grouped = true, .encode_batch = 10}},
       {"no caches, no rows, tokens linked", {.caches = false, .rows = false, .link_tokens = true}},
       {"no caches, all scores", {.caches = false, .all_scores = true}},
       {"no source mask", {.source_mask = false}},
@@ -267,7 +270,7 @@ TEST_F(Decoding, SourcesAreEncodedOnceAndRowsLeave) {
 
 TEST_F(Decoding, LimitsOfFrozenBatches) {
   const ToyTranslator free;
-  EXPECT_EQ(open(free)->most_sentences(4), INT32_MAX);
+  EXPECT_EQ(open(free)->most_sentences(4), INT32_MAX / kToyVocabulary / 4);
   EXPECT_TRUE(open(free)->mixes_lengths());
   const ToyTranslator frozen({.caches = false, .encode_batch = 12, .step_batch = 40});
   EXPECT_EQ(open(frozen)->most_sentences(1), 12);
