@@ -162,9 +162,12 @@ bool begins(const std::string &text, const std::string &with) {
   return text.compare(0, with.size(), with) == 0;
 }
 
+constexpr const char *kPast = "past_key_values.";
+constexpr const char *kBranchInput = "use_cache_branch";
+
 // "past_key_values.0.decoder.key" -> "present.0.decoder.key"
 std::string present_of(const std::string &past) {
-  return "present" + past.substr(std::string("past_key_values").size());
+  return "present." + past.substr(std::string(kPast).size());
 }
 
 void read_decoder(const Graph &graph, const std::string &hidden, const std::string &mask,
@@ -172,7 +175,7 @@ void read_decoder(const Graph &graph, const std::string &hidden, const std::stri
   decoder.tokens = "input_ids";
   decoder.scores = "logits";
   for (const std::string &name : input_names(graph)) {
-    if (begins(name, "past_key_values.")) {
+    if (begins(name, kPast)) {
       if (name.find(".encoder.") != std::string::npos) {
         decoder.sources[name] = present_of(name);
       } else {
@@ -197,13 +200,15 @@ void read_decoder(const Graph &graph, const std::string &hidden, const std::stri
   }
 }
 
-std::unique_ptr<Graph> graph_of(const fs::path &file) {
-  return import_onnx(file, {}).graph;
+std::unique_ptr<Graph> graph_of(const TranslateManifest::Decoder &decoder) {
+  ImportOptions options;
+  options.fixed_inputs = decoder.branches;
+  return import_onnx(decoder.file, options).graph;
 }
 
 void read_graphs(const fs::path &folder, TranslateManifest &manifest) {
   manifest.encoder.file = required(folder, "encoder_model.onnx", "the encoder's graph");
-  const std::unique_ptr<Graph> encoder = graph_of(manifest.encoder.file);
+  const std::unique_ptr<Graph> encoder = import_onnx(manifest.encoder.file).graph;
   const Names inputs = input_names(*encoder);
   manifest.encoder.tokens = "input_ids";
   if (!contains(inputs, "input_ids")) {
@@ -212,19 +217,30 @@ void read_graphs(const fs::path &folder, TranslateManifest &manifest) {
   manifest.encoder.mask = contains(inputs, "attention_mask") ? "attention_mask" : "";
   const std::string hidden = "last_hidden_state";
 
-  TranslateManifest::Decoder first;
-  first.file = required(folder, "decoder_model.onnx",
-                        "the decoder's graph for the first token (a merged decoder alone is not "
-                        "supported yet)");
-  read_decoder(*graph_of(first.file), hidden, manifest.encoder.mask, first);
   const fs::path with_past = folder / "decoder_with_past_model.onnx";
-  if (stands(with_past)) {
-    manifest.step.file = with_past;
-    read_decoder(*graph_of(with_past), hidden, manifest.encoder.mask, manifest.step);
-    manifest.first = std::move(first);
+  const fs::path merged = folder / "decoder_model_merged.onnx";
+  TranslateManifest::Decoder first, later;
+  if (stands(merged) && !stands(with_past)) {
+    // Both graphs in one, told apart by an input.
+    first.file = later.file = merged;
+    first.branches = {{kBranchInput, 0}};
+    later.branches = {{kBranchInput, 1}};
   } else {
-    manifest.step = std::move(first);
+    first.file = required(folder, "decoder_model.onnx", "the decoder's graph for the first token");
+    later.file = stands(with_past) ? with_past : "";
   }
+  read_decoder(*graph_of(first), hidden, manifest.encoder.mask, first);
+  if (later.file.empty()) {
+    manifest.step = std::move(first);
+    return;
+  }
+  read_decoder(*graph_of(later), hidden, manifest.encoder.mask, later);
+  if (!first.branches.empty()) {  // its own past is not read
+    std::erase_if(first.sources, [](const auto &source) { return begins(source.first, kPast); });
+    first.caches.clear();
+  }
+  manifest.first = std::move(first);
+  manifest.step = std::move(later);
 }
 
 }  // namespace

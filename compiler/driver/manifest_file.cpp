@@ -51,7 +51,7 @@ std::map<std::string, std::string> pairs_of(const JsonSettings &settings, const 
 }
 
 TranslateManifest::Decoder read_decoder(const JsonSettings &section, const fs::path &folder) {
-  section.expect_keys({"file", "tokens", "mask", "scores", "sources", "caches"});
+  section.expect_keys({"file", "tokens", "mask", "scores", "sources", "caches", "branches"});
   TranslateManifest::Decoder decoder;
   decoder.file = file_of(section, "file", folder);
   decoder.tokens = required_text(section, "tokens", "the input that takes the target's tokens");
@@ -60,6 +60,10 @@ TranslateManifest::Decoder read_decoder(const JsonSettings &section, const fs::p
   decoder.sources = pairs_of(section, "sources");
   for (const auto &[past, present] : pairs_of(section, "caches")) {
     decoder.caches.push_back({past, present});
+  }
+  const JsonSettings branches = section.section("branches");
+  for (const auto &[name, value] : branches.object().items()) {
+    decoder.branches[name] = branches.boolean(name, false) ? 1 : 0;
   }
   return decoder;
 }
@@ -223,6 +227,9 @@ json names_as_json(const TranslateManifest::Decoder &decoder) {
   }
   for (const CachePair &cache : decoder.caches) {
     object["caches"][cache.past] = cache.present;
+  }
+  for (const auto &[name, value] : decoder.branches) {
+    object["branches"][name] = value != 0;
   }
   return object;
 }

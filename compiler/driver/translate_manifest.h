@@ -29,7 +29,7 @@ struct TranslateManifest {
     std::string scores;
     std::map<std::string, std::string> sources;
     std::vector<CachePair> caches;
-    std::map<std::string, bool> branches;  // boolean inputs that choose an If's branch
+    std::map<std::string, int64_t> branches;  // boolean inputs that choose an If's branch
   };
 
   // The tokenizers' files. "marian": as transformers' MarianTokenizer reads the folder.

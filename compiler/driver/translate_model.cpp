@@ -73,9 +73,14 @@ std::map<std::string, Value *> bindings(const Graph &encoder,
   return bound;
 }
 
+LoweredModel import_decoder(const TranslateManifest::Decoder &decoder, LowerOptions options) {
+  options.import.fixed_inputs = decoder.branches;
+  return import_model(decoder.file, options);
+}
+
 // Imports with the sizes of a step: one token, a past that may be empty.
 LoweredModel import_step(const TranslateManifest::Decoder &decoder, const LowerOptions &options) {
-  LoweredModel model = import_model(decoder.file, options);
+  LoweredModel model = import_decoder(decoder, options);
   if (decoder.caches.empty()) {
     return model;
   }
@@ -96,7 +101,7 @@ LoweredModel import_step(const TranslateManifest::Decoder &decoder, const LowerO
       }
     }
   }
-  return import_model(decoder.file, again);
+  return import_decoder(decoder, again);
 }
 
 // Names of what step takes from encode, by its own input.
@@ -168,7 +173,7 @@ LoweredModel lower_encode(const TranslateManifest &manifest, const LowerOptions 
   Graph &graph = *model.graph;
   std::map<std::string, Value *> outputs;
   if (manifest.first) {
-    const LoweredModel first = import_model(manifest.first->file, options);
+    const LoweredModel first = import_decoder(*manifest.first, options);
     in_file(manifest.first->file, [&] {
       outputs = add_part(graph, *first.graph, bindings(graph, manifest.first->sources));
     });

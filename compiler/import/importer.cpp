@@ -199,6 +199,15 @@ std::vector<int> nearest_first(std::vector<int> versions, int64_t opset) {
   return versions;
 }
 
+// What an input is whose value the caller has fixed: a scalar, or a vector of one.
+Tensor fixed_tensor(const std::string &name, const TensorType &type, int64_t value) {
+  if (!element_count(type.shape).is(1) || is_float(type.dtype)) {
+    throw_model_error("input '", name, "' is ", to_string(type),
+                      "; only a boolean or whole number of one element can be fixed");
+  }
+  return Tensor::of<int64_t>(type.dtype, std::vector<int64_t>(type.shape.size(), 1), {value});
+}
+
 }  // namespace
 
 std::string printable(const std::string &name) {
@@ -297,7 +306,16 @@ void Importer::add_inputs(Scope &scope) {
     if (scope.names.count(name) != 0) {
       continue;  // up to IR version 3 initializers were listed as inputs too
     }
-    scope.names[name].value = graph_->add_input(name, symbols.type_of(input));
+    const TensorType type = symbols.type_of(input);
+    const auto fixed = options_.fixed_inputs.find(name);
+    scope.names[name].value = fixed == options_.fixed_inputs.end()
+                                  ? graph_->add_input(name, type)
+                                  : graph_->add_constant(fixed_tensor(name, type, fixed->second));
+  }
+  for (const auto &[name, value] : options_.fixed_inputs) {
+    if (seen.count(name) == 0) {
+      throw_model_error("there is no input '", printable(name), "' to fix");
+    }
   }
   symbols.declare(graph_->symbols);
   for (const Value *const input : graph_->inputs()) {
