@@ -3,8 +3,9 @@
 //
 // A batch holds texts of like length, the longest first, whatever their order in the call: padding
 // is computed too. What a text gets does not depend on its company: the kernels give a row the same
-// bits in any batch, and the search treats each sentence alone. Where a model has no mask for the
-// source, padding would be read as words; then only texts of one length share a batch.
+// bits in any batch, and the search treats each sentence alone. So a batch for which there is no
+// memory is simply tried again in halves. Where a model has no mask for the source, padding would
+// be read as words; then only texts of one length share a batch.
 #include "runtime/include/sylvite/translator.h"
 
 #include <algorithm>
@@ -248,15 +249,25 @@ Error run_all(sylvite_translator &translator, std::span<const sylvite_text> text
   const std::vector<Item *> work = list_work(translator.items);
   translator.finished_before = saturated(static_cast<int64_t>(texts.size() - work.size()));
   std::span<Item *const> rest = work;
+  size_t room = static_cast<size_t>(most);
   Error error;
   while (!rest.empty() && error.ok()) {
     size_t count = 1;
-    while (count < std::min(rest.size(), static_cast<size_t>(most)) &&
+    while (count < std::min(rest.size(), room) &&
            (translator.decoder->mixes_lengths() ||
             rest[count]->tokens.size() == rest[0]->tokens.size())) {
       ++count;
     }
     error = run_batch(translator, rest.first(count));
+    if (error.code == SYLVITE_OUT_OF_MEMORY && count > 1) {  // perhaps for half as many
+      for (Item *item : rest.first(count)) {
+        item->outputs.clear();
+        item->problem.clear();
+      }
+      room = count / 2;
+      error = {};
+      continue;
+    }
     translator.finished_before += static_cast<int32_t>(count);
     rest = rest.subspan(count);
   }

@@ -311,6 +311,26 @@ TEST_F(Translate, ModelsThatAreNoTranslators) {
   EXPECT_THAT(open(toy).message(), HasSubstr("the tokenizer in this program is damaged"));
 }
 
+TEST_F(Translate, LessMemoryMeansSmallerBatches) {
+  const ToyTranslator plenty;
+  ASSERT_TRUE(open(plenty).ok());
+  sylvite_translate_options options = translator_.defaults();
+  options.beams = 2;
+  const std::vector<Translation> wanted = translate(kTexts, options);
+  const ToyTranslator little({.most_rows = 4});
+  ASSERT_TRUE(open(little).ok());
+  const std::vector<Translation> found = translate(kTexts, options);
+  for (size_t i = 0; i < kTexts.size(); ++i) {
+    EXPECT_EQ(found[i].text, wanted[i].text);
+    EXPECT_EQ(found[i].problem, "");
+  }
+  EXPECT_GT(toy_state().encodes, 2);
+  const ToyTranslator none({.most_rows = 1});
+  ASSERT_TRUE(open(none).ok());
+  std::vector<Translation> nothing;
+  EXPECT_EQ(translator_.translate(kTexts, options, nothing).code(), SYLVITE_OUT_OF_MEMORY);
+}
+
 TEST_F(Translate, ErrorsOfTheModel) {
   const ToyTranslator toy({.fail_at = 2});
   ASSERT_TRUE(open(toy).ok());

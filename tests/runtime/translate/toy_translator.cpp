@@ -220,6 +220,9 @@ int32_t run_step(sylvite_context *context, const sylvite_runtime_api *api, const
   int32_t values[6];
   std::copy(symbols, symbols + 6, values);
   toy_state().step_rows.push_back(symbols[0]);
+  if (symbols[0] > g_options->most_rows && symbols[2] > 1) {
+    return api->fail(context, SYL_OUT_OF_MEMORY, "out of memory: too many rows");
+  }
   const int32_t status = api->call(context, 0, values, symbols[0], 1, (symbols[2] + 1) * 512, 1000);
   ++toy_state().steps;
   return status;
