@@ -30,6 +30,18 @@ void rename_symbols(Graph &part, const SymbolTable &taken) {
   }
 }
 
+// What the part knows of a size's range, as a guard on the size that takes its place.
+void keep_range(const std::string &symbol, const Dim &given, const std::string &place, Graph &part,
+                const Graph &into) {
+  const SymbolInfo info = *part.symbols.find(symbol);
+  if (!prove_le(info.lower, given, into.symbols)) {
+    part.guards.push_back({max(given, info.lower), given, place});
+  }
+  if (info.upper && !prove_le(given, *info.upper, into.symbols)) {
+    part.guards.push_back({min(given, *info.upper), given, place});
+  }
+}
+
 // Sizes of a bound input are the value's.
 void bind_sizes(Graph &part, const std::string &name, const Value &value, const Graph &into) {
   const Value *input = find_input(part, name);
@@ -41,13 +53,15 @@ void bind_sizes(Graph &part, const std::string &name, const Value &value, const 
   for (size_t axis = 0; axis < value.type.shape.size(); ++axis) {
     const Dim wanted = input->type.shape[axis], given = value.type.shape[axis];
     const std::optional<std::string> symbol = wanted.as_symbol();
-    if (symbol && into.symbols.find(*symbol) == nullptr) {
+    const std::string place = "axis " + std::to_string(axis) + " of '" + name + "'";
+    if (symbol && part.symbols.find(*symbol) != nullptr) {
+      keep_range(*symbol, given, place, part, into);
       part.substitute_symbol(*symbol, given);
     } else if (wanted.is_constant() && given.is_constant() && wanted != given) {
       throw_model_error("axis ", axis, " of input '", name, "' is ", wanted.str(),
                         ", but that of what it is given, '", value.name, "', is ", given.str());
     } else if (wanted != given) {
-      part.guards.push_back({wanted, given, "axis " + std::to_string(axis) + " of '" + name + "'"});
+      part.guards.push_back({wanted, given, place});
     }
   }
 }

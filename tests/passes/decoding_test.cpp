@@ -277,6 +277,18 @@ TEST(Compose, APartIsBoundByName) {
   EXPECT_EQ(values[1].at(7), std::abs(x.at(7)));
 }
 
+TEST(Compose, RangesOfThePartBecomeGuards) {
+  const std::unique_ptr<Graph> into = parse_graph(
+      "graph a (x: f32[n, 4]) {\n  symbol n in [1, inf)\n  y = neg(x)\n  return y\n}\n");
+  const std::unique_ptr<Graph> part =
+      parse_graph("graph b (h: f32[m, 4]) {\n  symbol m in [1, 64]\n  z = abs(h)\n  return z\n}\n");
+  add_part(*into, *part, {{"h", into->output(0)}});
+  ASSERT_EQ(into->guards.size(), 1U);
+  EXPECT_EQ(into->guards[0].left.str(), "min(64, n)");
+  EXPECT_EQ(into->guards[0].right.str(), "n");
+  EXPECT_EQ(into->guards[0].reason, "axis 0 of 'h'");
+}
+
 TEST(Compose, SizesThatCannotAgree) {
   const std::unique_ptr<Graph> into =
       parse_graph("graph a (x: f32[4]) {\n  y = neg(x)\n  return y\n}\n");
