@@ -73,7 +73,7 @@ Error CacheBlocks::grow(int64_t blocks) {
 // A block that was never used is zeroed: a kernel may multiply what it masks.
 Error CacheBlocks::take(int32_t *block) {
   if (free_.empty()) {
-    if (Error error = grow(std::max<int64_t>(2 * capacity(), 8)); !error.ok()) {
+    if (Error error = grow(2 * capacity()); !error.ok()) {
       return error;
     }
   }
@@ -124,6 +124,11 @@ Error CacheBlocks::advance(std::span<const int32_t> parents, int64_t past) {
   rows_ = rows;
   columns_ = columns;
   const int64_t filled = past % kSylviteCacheBlock;
+  if (filled == 0 && static_cast<int64_t>(free_.size()) < rows) {  // each row takes one
+    if (Error error = grow(std::max(2 * capacity(), used() + rows)); !error.ok()) {
+      return error;
+    }
+  }
   for (int64_t row = 0; row < rows; ++row) {
     int32_t &last = table_[static_cast<size_t>((row + 1) * columns - 1)];
     if (filled > 0 && users_[static_cast<size_t>(last)] == 1) {
