@@ -4,7 +4,8 @@
 // A node belongs to step where an operand does, or where a size does that only the target's inputs
 // have (an Expand of the source's mask to the target's length). What depends on neither, constants
 // and positions, stands in both graphs. The cut's values become encode's outputs; a value that is
-// an input of the source is passed on.
+// an input of the source is passed on. One is passed on for its size alone where step has to know
+// the size and takes nothing else that has it.
 #include <algorithm>
 #include <set>
 #include <unordered_map>
@@ -27,6 +28,31 @@ bool mentions_any(const std::vector<Dim> &dims, const std::set<std::string> &sym
     return std::any_of(symbols.begin(), symbols.end(),
                        [&](const std::string &symbol) { return mentions(dim, symbol); });
   });
+}
+
+// Every symbol that the graph's shapes and attributes hold.
+void collect_symbols(const Graph &graph, std::set<std::string> &symbols) {
+  const auto collect = [&](const std::vector<Dim> &dims) {
+    for (const Dim &dim : dims) {
+      symbols.merge(symbols_of(dim));
+    }
+  };
+  for (const Value *input : graph.inputs()) {
+    collect(input->type.shape);
+  }
+  for (const std::unique_ptr<Node> &node : graph.nodes()) {
+    for (const auto &[name, value] : node->attributes.all()) {
+      if (const std::vector<Dim> *dims = std::get_if<std::vector<Dim>>(&value)) {
+        collect(*dims);
+      }
+    }
+    for (const std::unique_ptr<Value> &output : node->outputs) {
+      collect(output->type.shape);
+    }
+    for (const std::unique_ptr<Graph> &region : node->regions) {
+      collect_symbols(*region, symbols);
+    }
+  }
 }
 
 class Splitter {
@@ -168,6 +194,45 @@ class Splitter {
     }
     step.remove_dead();
     drop_inputs(step, true);
+    add_inputs_for_sizes(step, links);
+    std::set<std::string> known;
+    for (const Value *input : step.inputs()) {
+      for (const Dim &dim : input->type.shape) {
+        known.merge(symbols_of(dim));
+      }
+    }
+    std::erase_if(step.guards, [&](const Guard &guard) {  // encode has those of the source alone
+      std::set<std::string> symbols = symbols_of(guard.left);
+      symbols.merge(symbols_of(guard.right));
+      return !std::includes(known.begin(), known.end(), symbols.begin(), symbols.end());
+    });
+  }
+
+  // Inputs of the source that step takes for sizes which no other of its inputs has as an axis.
+  void add_inputs_for_sizes(Graph &step, std::map<std::string, std::string> &links) const {
+    std::set<std::string> needed;
+    collect_symbols(step, needed);
+    for (const Guard &guard : step.guards) {
+      if (mentions_any({guard.left, guard.right}, target_symbols_)) {
+        needed.merge(symbols_of(guard.left));
+        needed.merge(symbols_of(guard.right));
+      }
+    }
+    for (const Value *input : step.inputs()) {
+      for (const Dim &dim : input->type.shape) {
+        needed.erase(dim.as_symbol().value_or(""));
+      }
+    }
+    for (const Value *input : whole_.inputs()) {
+      if (contains(sources_, input->name) && find_input(step, input->name) == nullptr &&
+          mentions_any(input->type.shape, needed)) {
+        links[input->name] = input->name;
+        step.add_input(input->name, input->type);
+        for (const Dim &dim : input->type.shape) {
+          needed.erase(dim.as_symbol().value_or(""));
+        }
+      }
+    }
   }
 
   void cut_encode(Graph &encode) const {

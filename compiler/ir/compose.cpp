@@ -22,7 +22,7 @@ void rename_symbols(Graph &part, const SymbolTable &taken) {
       continue;
     }
     std::string fresh = taken.fresh_name(name);
-    while (part.symbols.find(fresh) != nullptr) {
+    while (part.symbols.find(fresh) != nullptr || taken.find(fresh) != nullptr) {
       fresh += "_";
     }
     part.substitute_symbol(name, Dim::symbol(fresh));

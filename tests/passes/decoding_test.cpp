@@ -249,6 +249,34 @@ TEST(Split, IsTheWholeAgain) {
   EXPECT_EQ(find_input(*split.encode, "tgt"), nullptr);
 }
 
+// The source's length reaches step as a number alone; what is cut has no such axis.
+TEST(Split, PassesOnAnInputForItsSize) {
+  const std::unique_ptr<Graph> whole = parse_graph(R"(graph g (
+    src: f32[batch, m, 4], tgt: f32[batch, n, 4]) {
+  symbol batch in [1, inf)
+  symbol m in [1, inf)
+  symbol n in [1, inf)
+  mean = reduce(src) {kind = "mean", axes = (1), keepdims = 1}
+  one = constant {value = f32[] (1)}
+  ones = expand(one) {shape = [m]}
+  length = reduce(ones) {kind = "sum", axes = (0), keepdims = 0}
+  moved = add(tgt, mean)
+  y = mul(moved, length)
+  return y as out
+}
+)");
+  SplitGraph split = split_at_sources(*whole, {"src"});
+  verify(*split.encode);
+  verify(*split.step);
+  EXPECT_EQ(split.links.at("src"), "src");
+  std::map<std::string, Tensor> tensors = {{"src", random_tensor({2, 5, 4}, 1)},
+                                           {"tgt", random_tensor({2, 3, 4}, 2)}};
+  const std::vector<Tensor> expected = evaluate(*whole, ordered(*whole, tensors));
+  tensors[split.encode->output_name(0)] =
+      evaluate(*split.encode, ordered(*split.encode, tensors))[0];
+  EXPECT_LE(largest_difference(evaluate(*split.step, ordered(*split.step, tensors)), expected), 0);
+}
+
 TEST(Compose, APartIsBoundByName) {
   const std::unique_ptr<Graph> into = parse_graph(R"(graph a (x: f32[n, 4]) {
   symbol n in [1, inf)
@@ -275,6 +303,29 @@ TEST(Compose, APartIsBoundByName) {
   const Tensor x = random_tensor({3, 4}, 1);
   const std::vector<Tensor> values = evaluate(*into, {x, random_tensor({5, 1}, 2)});
   EXPECT_EQ(values[1].at(7), std::abs(x.at(7)));
+}
+
+TEST(Compose, NewNamesAreFreeInBoth) {
+  const std::unique_ptr<Graph> into = parse_graph(R"(graph a (x: f32[n, n_2_]) {
+  symbol n in [1, inf)
+  symbol n_2_ in [1, inf)
+  y = neg(x)
+  return y
+}
+)");
+  const std::unique_ptr<Graph> part = parse_graph(R"(graph b (h: f32[n, n_2]) {
+  symbol n in [1, inf)
+  symbol n_2 in [1, inf)
+  z = abs(h)
+  return z
+}
+)");
+  into->add_output("z", add_part(*into, *part, {}).at("z"));
+  verify(*into);
+  EXPECT_EQ(into->symbols.all().size(), 4U);
+  const std::vector<Tensor> values =
+      evaluate(*into, {random_tensor({2, 3}, 1), random_tensor({4, 5}, 2)});
+  EXPECT_EQ(values[1].shape(), (std::vector<int64_t>{4, 5}));
 }
 
 TEST(Compose, RangesOfThePartBecomeGuards) {
