@@ -75,7 +75,6 @@ class BeamSearch {
  private:
   size_t beams() const { return static_cast<size_t>(options_.beams); }
   void begin(int32_t sentences);
-  void find_best_of_rows(std::span<float> scores, int32_t step);
   bool advance(Sentence &sentence, int32_t step);
   void list_continuations(const Sentence &sentence, int32_t step);
   void run_on(Sentence &sentence);
@@ -123,14 +122,6 @@ void BeamSearch::begin(int32_t sentences) {
   next_.reserve(k);
   if (options_.reserve) {
     tree_.reserve(static_cast<int64_t>(most_rows) * 2 * options_.max_length);
-  }
-}
-
-void BeamSearch::find_best_of_rows(std::span<float> scores, int32_t step) {
-  const size_t vocabulary = static_cast<size_t>(model_.vocabulary());
-  for (size_t row = 0; row < parents_.size(); ++row) {
-    row_counts_[row] = rules_.best(scores.subspan(row * vocabulary, vocabulary), step,
-                                   std::span(row_best_).subspan(row * 2 * beams(), 2 * beams()));
   }
 }
 
@@ -222,7 +213,10 @@ Error BeamSearch::run(int32_t sentences, const SearchObserver &observer) {
       return scores.error();
     }
     const int32_t rows = static_cast<int32_t>(parents_.size());
-    find_best_of_rows(scores.value(), step);
+    const size_t row_count = parents_.size();
+    rules_.best_of_rows(model_, scores.value(), step,
+                        std::span(row_best_).first(row_count * 2 * beams()),
+                        std::span(row_counts_).first(row_count));
     size_t kept = 0;
     for (size_t i = 0; i < active_.size(); ++i) {
       Sentence &sentence = sentences_[static_cast<size_t>(active_[i])];

@@ -297,6 +297,29 @@ std::span<float> Decoder::last_scores(int64_t rows) {
   return scores_;
 }
 
+void Decoder::for_rows(int32_t rows, void (*work)(void *user, int32_t row), void *user) {
+  constexpr int64_t kWorthwhile = 1 << 17;  // scores: about 50 us
+  struct Part {
+    void (*work)(void *, int32_t);
+    void *user;
+    int32_t rows, parts;
+  };
+  const bool split = int64_t{rows} * task_.vocabulary >= kWorthwhile;
+  Part all{work, user, rows, split ? std::min(rows, step_context_->pool.threads()) : 1};
+  const auto run = [](void *argument, int part, int) {
+    const Part &all = *static_cast<const Part *>(argument);
+    const auto begin = [&](int64_t i) { return static_cast<int32_t>(i * all.rows / all.parts); };
+    for (int32_t row = begin(part); row < begin(part + 1); ++row) {
+      all.work(all.user, row);
+    }
+  };
+  if (all.parts <= 1) {
+    run(&all, 0, 0);
+  } else {
+    step_context_->pool.run(all.parts, run, &all);
+  }
+}
+
 Result<std::span<float>> Decoder::step(std::span<const int32_t> parents,
                                        std::span<const int32_t> tokens) {
   const int64_t rows = step_rows(parents.size());

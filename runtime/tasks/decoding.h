@@ -38,6 +38,7 @@ class Decoder : public StepModel {
   Error begin(std::span<const std::span<const int32_t>> sources, const Room &room);
 
   int32_t vocabulary() const override { return task_.vocabulary; }
+  void for_rows(int32_t rows, void (*work)(void *user, int32_t row), void *user) override;
   Result<std::span<float>> step(std::span<const int32_t> parents,
                                 std::span<const int32_t> tokens) override;
 

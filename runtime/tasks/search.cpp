@@ -59,6 +59,11 @@ int32_t TokenRules::best(std::span<float> row, int32_t step, std::span<TokenScor
     best[0] = {0, token};
     return 1;
   }
+  if (best.size() == 1 && !options_.scores) {
+    ban(row);
+    best[0] = {0, best_token(row).token};
+    return best[0].token >= 0 && std::isfinite(row[static_cast<size_t>(best[0].token)]) ? 1 : 0;
+  }
   const LogSum log_sum = options_.score_kind == SYL_LOGITS ? log_sum_exp(row) : LogSum{};
   ban(row);
   const int32_t found = best_tokens(row, best);
@@ -73,14 +78,26 @@ int32_t TokenRules::best(std::span<float> row, int32_t step, std::span<TokenScor
   return count;
 }
 
-TokenScore TokenRules::best(std::span<float> row, int32_t step) const {
-  TokenScore best{};
-  if (options_.scores || forced(step) >= 0) {
-    return this->best(row, step, {&best, 1}) == 1 ? best : TokenScore{0, -1};
-  }
-  ban(row);
-  best = best_token(row);
-  return {0, std::isfinite(best.score) ? best.token : -1};
+void TokenRules::best_of_rows(StepModel &model, std::span<float> scores, int32_t step,
+                              std::span<TokenScore> best, std::span<int32_t> counts) const {
+  struct Work {
+    const TokenRules &rules;
+    std::span<float> scores;
+    int32_t step;
+    std::span<TokenScore> best;
+    std::span<int32_t> counts;
+  } work{*this, scores, step, best, counts};
+  model.for_rows(
+      static_cast<int32_t>(counts.size()),
+      [](void *user, int32_t number) {
+        const Work &all = *static_cast<const Work *>(user);
+        const size_t row = static_cast<size_t>(number);
+        const size_t words = static_cast<size_t>(all.rules.vocabulary_);
+        const size_t most = all.best.size() / all.counts.size();
+        all.counts[row] = all.rules.best(all.scores.subspan(row * words, words), all.step,
+                                         all.best.subspan(row * most, most));
+      },
+      &work);
 }
 
 float length_score(float sum, int32_t length, float penalty) {
@@ -106,12 +123,12 @@ Error greedy_search(StepModel &model, int32_t sentences, const SearchOptions &op
     float sum = 0;
     bool ended = false;
   };
-  const size_t vocabulary = static_cast<size_t>(model.vocabulary());
   const TokenRules rules(options, model.vocabulary());
   TokenTree tree;
   std::vector<End> ends(static_cast<size_t>(sentences));
   std::vector<Row> rows;
-  std::vector<int32_t> parents, tokens;
+  std::vector<int32_t> parents, tokens, counts(ends.size());
+  std::vector<TokenScore> bests(ends.size());
   for (int32_t i = 0; i < sentences; ++i) {
     rows.push_back({i, TokenTree::kRoot, 0});
     parents.push_back(i);
@@ -127,13 +144,15 @@ Error greedy_search(StepModel &model, int32_t sentences, const SearchOptions &op
       error = scores.error();
       break;
     }
+    rules.best_of_rows(model, scores.value(), step, std::span(bests).first(rows.size()),
+                       std::span(counts).first(rows.size()));
     size_t kept = 0;
     for (size_t i = 0; i < rows.size(); ++i) {
       Row row = rows[i];
-      const TokenScore best = rules.best(scores.value().subspan(i * vocabulary, vocabulary), step);
+      const TokenScore best = bests[i];
       const bool ended = best.token == options.end && options.end >= 0;
       row.sum += best.score;
-      if (best.token < 0) {
+      if (counts[i] == 0) {
         error = no_token(step);
         break;
       }

@@ -19,6 +19,12 @@ class StepModel {
  public:
   virtual ~StepModel() = default;
   virtual int32_t vocabulary() const = 0;
+  // Calls work(user, row) for each row, on any of the model's threads.
+  virtual void for_rows(int32_t rows, void (*work)(void *user, int32_t row), void *user) {
+    for (int32_t row = 0; row < rows; ++row) {
+      work(user, row);
+    }
+  }
   // [rows, vocabulary], which the caller may overwrite; valid until the next step.
   virtual Result<std::span<float>> step(std::span<const int32_t> parents,
                                         std::span<const int32_t> tokens) = 0;

@@ -40,12 +40,13 @@ class TokenRules {
   bool is_last(int32_t step) const { return step + 1 >= options_.max_length; }
   // The token that has to be taken in this step; -1: none.
   int32_t forced(int32_t step) const;
-  // The best.size() tokens of a row by log probability, the best first; overwrites the row.
-  int32_t best(std::span<float> row, int32_t step, std::span<TokenScore> best) const;
-  // The same for one token, whose score may stay 0 without options.scores; token -1: none.
-  TokenScore best(std::span<float> row, int32_t step) const;
+  // The best tokens of each row by log probability, best.size() / rows for each, the best first;
+  // counts: how many a row has. Overwrites the scores.
+  void best_of_rows(StepModel &model, std::span<float> scores, int32_t step,
+                    std::span<TokenScore> best, std::span<int32_t> counts) const;
 
  private:
+  int32_t best(std::span<float> row, int32_t step, std::span<TokenScore> best) const;
   void ban(std::span<float> row) const;
   const SearchOptions &options_;
   int32_t vocabulary_;

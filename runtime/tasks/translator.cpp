@@ -212,7 +212,8 @@ Error run_batch(sylvite_translator &translator, std::span<Item *const> batch) {
           {translator.target->decode(one.tokens), std::move(one.tokens), one.score, one.ended});
     }
     if (found[i].empty()) {
-      batch[i]->problem = "cancelled";
+      // Penalties that put every finished sentence below -1e9 leave none, as in transformers.
+      batch[i]->problem = error.ok() ? "no sentence was finished" : "cancelled";
     }
   }
   return error;

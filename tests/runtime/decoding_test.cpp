@@ -257,6 +257,19 @@ TEST_F(Decoding, ThreadsChangeNothing) {
   expect_equal(results, expected(all, options), "3 threads");
 }
 
+TEST_F(Decoding, RowsAreSharedOutAmongThreads) {
+  const ToyTranslator toy;
+  for (const int32_t threads : {1, 3}) {
+    const std::unique_ptr<Decoder> decoder = open(toy, threads);
+    for (const int32_t rows : {0, 1, 2, 100, 20001}) {
+      std::vector<int32_t> seen(static_cast<size_t>(rows));
+      decoder->for_rows(
+          rows, [](void *user, int32_t row) { ++static_cast<int32_t *>(user)[row]; }, seen.data());
+      EXPECT_EQ(std::count(seen.begin(), seen.end(), 1), rows);
+    }
+  }
+}
+
 TEST_F(Decoding, SourcesAreEncodedOnceAndRowsLeave) {
   const ToyTranslator toy;
   const std::unique_ptr<Decoder> decoder = open(toy);
