@@ -29,11 +29,11 @@ struct ImportedModel {
 
 struct ImportOptions {
   // "input:axis=size" pairs of the command line: fixes a symbol ("batch" -> 1).
-  std::map<std::string, int64_t> fixed_symbols;
+  std::map<std::string, int64_t> fixed_symbols = {};
   // Inputs of one element that become constants: the boolean that chooses an If's branch.
-  std::map<std::string, int64_t> fixed_inputs;
+  std::map<std::string, int64_t> fixed_inputs = {};
   // Lower bounds of symbols, where other than 1: 0 for a past that may be empty.
-  std::map<std::string, int64_t> least_sizes;
+  std::map<std::string, int64_t> least_sizes = {};
 };
 ImportedModel import_onnx(const std::filesystem::path &file, const ImportOptions &options = {});
 

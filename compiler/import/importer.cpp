@@ -159,7 +159,7 @@ std::map<std::string, int64_t> opsets_of(const Imports &imports) {
   return opsets;
 }
 
-const std::string &required_name(const std::string &name, const char *what) {
+std::string required_name(const std::string &name, const char *what) {
   if (name.empty()) {
     throw_model_error(what, " has no name");
   }
@@ -299,7 +299,7 @@ void Importer::add_inputs(Scope &scope) {
   InputSymbols symbols(model_.graph(), options_.fixed_symbols, options_.least_sizes);
   std::set<std::string> seen;
   for (const onnx::ValueInfoProto &input : model_.graph().input()) {
-    const std::string &name = required_name(input.name(), "an input");
+    const std::string name = required_name(input.name(), "an input");
     if (!seen.insert(name).second) {
       throw_model_error("two inputs have the name '", name, "'");
     }
@@ -369,7 +369,7 @@ void Importer::add_outputs(Scope &scope) {
   }
   std::set<std::string> seen;
   for (const onnx::ValueInfoProto &output : model_.graph().output()) {
-    const std::string &name = required_name(output.name(), "an output");
+    const std::string name = required_name(output.name(), "an output");
     if (!seen.insert(name).second) {
       throw_model_error("two outputs have the name '", name, "'");
     }

@@ -128,7 +128,7 @@ std::string OnnxNode::text(const std::string &name, const std::string &fallback)
 }
 
 std::vector<int64_t> OnnxNode::integers(const std::string &name,
-                                        std::vector<int64_t> fallback) const {
+                                        const std::vector<int64_t> &fallback) const {
   const auto attribute = attributes_(name);
   return attribute ? typed<std::vector<int64_t>>(*this, name, *attribute, "integers") : fallback;
 }

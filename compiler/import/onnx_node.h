@@ -62,7 +62,8 @@ class OnnxNode {
   int64_t integer(const std::string &name, std::optional<int64_t> fallback = {}) const;
   double real(const std::string &name, std::optional<double> fallback = {}) const;
   std::string text(const std::string &name, const std::string &fallback) const;
-  std::vector<int64_t> integers(const std::string &name, std::vector<int64_t> fallback = {}) const;
+  std::vector<int64_t> integers(const std::string &name,
+                                const std::vector<int64_t> &fallback = {}) const;
   std::vector<double> reals(const std::string &name) const;
   std::optional<Tensor> tensor(const std::string &name) const;
   DType dtype(const std::string &name) const;  // an ONNX element type number

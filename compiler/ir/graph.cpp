@@ -6,6 +6,8 @@
 #include "compiler/ir/graph.h"
 
 #include <algorithm>
+#include <bit>
+#include <cstdint>
 #include <cstring>
 #include <queue>
 #include <unordered_set>
@@ -148,7 +150,7 @@ bool operator==(const Attributes &a, const Attributes &b) {
     }
     if (const double *real = std::get_if<double>(&x.second)) {
       // By bits: NaN is itself, and 0 is not -0.
-      return std::memcmp(real, &std::get<double>(y.second), sizeof(double)) == 0;
+      return std::bit_cast<uint64_t>(*real) == std::bit_cast<uint64_t>(std::get<double>(y.second));
     }
     return x.second == y.second;
   };

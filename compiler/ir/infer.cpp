@@ -228,7 +228,7 @@ Dim Inference::current(Dim dim) const {
 }
 
 Dim Inference::same_size(const Dim &a, const Dim &b, const std::string &what) {
-  const Dim x = current(a);
+  Dim x = current(a);
   const Dim y = current(b);
   if (x == y) {
     return x;

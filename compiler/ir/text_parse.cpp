@@ -224,7 +224,8 @@ class Parser {
     }
     int64_t count = 1;
     for (const int64_t size : *shape) {
-      if (size < 0 || size > kMaxConstantElements || (count *= size) > kMaxConstantElements) {
+      count = size < 0 || size > kMaxConstantElements ? kMaxConstantElements + 1 : count * size;
+      if (count > kMaxConstantElements) {
         fail_at(start, "the constant is too large");
       }
     }

@@ -78,7 +78,7 @@ Expr step_over(const RDom &r, const Expr &next, const Expr &before) {
   return select(r[0] >= 0, next, before);
 }
 
-void schedule_fold(LaneFold fold, Func consumer, const Var &row, int lanes) {
+void schedule_fold(LaneFold fold, const Func &consumer, const Var &row, int lanes) {
   Func &f = fold.function;
   f.compute_at(consumer, row).store_in(MemoryType::Stack).bound(lane, 0, kLanes);
   f.vectorize(lane, lanes).unroll(lane);

@@ -35,7 +35,7 @@ LaneFold fold_lanes_around(const std::string &name, const Dim &width, const Hali
 // as when the operand is broadcast along all that is reduced: `next` is then made to name it.
 Halide::Expr step_over(const Halide::RDom &r, const Halide::Expr &next, const Halide::Expr &before);
 // At the consumer's loop over rows, in registers.
-void schedule_fold(LaneFold fold, Halide::Func consumer, const Halide::Var &row, int lanes);
+void schedule_fold(LaneFold fold, const Halide::Func &consumer, const Halide::Var &row, int lanes);
 
 // exp for x <= 0 (or NaN): 0 below -87.3, never a denormal. 1.5 ulp.
 Halide::Expr exp_of_nonpositive(const Halide::Expr &x);

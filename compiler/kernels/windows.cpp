@@ -42,7 +42,7 @@ std::vector<Expr> window_position(const TemplateInput &input, const Var &x, cons
   return position;
 }
 
-KernelBody window_body(TemplateInput &input, Func out) {
+KernelBody window_body(TemplateInput &input, const Func &out) {
   const Shape &shape = input.root->output()->type.shape;
   const Expr width = input.formula.size(shape.back());
   const Expr plane = input.formula.size(product(shape, 2, shape.size()));

@@ -23,6 +23,6 @@ WindowTap window_tap(const Formula &formula, const Node &root, const std::vector
 // output at (x, y).
 std::vector<Halide::Expr> window_position(const TemplateInput &input, const Halide::Var &x,
                                           const Halide::Var &y);
-KernelBody window_body(TemplateInput &input, Halide::Func out);
+KernelBody window_body(TemplateInput &input, const Halide::Func &out);
 
 }  // namespace sylvite
