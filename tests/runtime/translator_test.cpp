@@ -331,6 +331,17 @@ TEST_F(Translate, LessMemoryMeansSmallerBatches) {
   EXPECT_EQ(translator_.translate(kTexts, options, nothing).code(), SYLVITE_OUT_OF_MEMORY);
 }
 
+TEST_F(Translate, SaysThatAPenaltyLeavesNothing) {
+  const ToyTranslator toy;
+  ASSERT_TRUE(open(toy).ok());
+  sylvite_translate_options options = translator_.defaults();
+  options.beams = 2;
+  options.length_penalty = -1000;  // every score is minus infinity
+  const std::vector<Translation> found = translate({"haus und baum"}, options);
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_EQ(found[0].problem, "no sentence was finished");
+}
+
 TEST_F(Translate, ErrorsOfTheModel) {
   const ToyTranslator toy({.fail_at = 2});
   ASSERT_TRUE(open(toy).ok());
