@@ -338,9 +338,9 @@ Split split_work(int64_t extent0, int64_t extent1, int64_t grain0, int64_t grain
   double least = 1.0;
   for (int64_t parts1 = 1; parts1 <= std::min(wanted, units1); ++parts1) {
     const int64_t parts0 = std::min(units0, wanted / parts1);
-    const double share =
-        static_cast<double>((units0 + parts0 - 1) / parts0) / static_cast<double>(units0) *
-        static_cast<double>((units1 + parts1 - 1) / parts1) / static_cast<double>(units1);
+    const int64_t most0 = (units0 + parts0 - 1) / parts0, most1 = (units1 + parts1 - 1) / parts1;
+    const double share = static_cast<double>(most0) / static_cast<double>(units0) *
+                         static_cast<double>(most1) / static_cast<double>(units1);
     if (share < (parts1 == 1 ? 1.0 : 0.95) * least) {
       least = share;
       split.parts0 = static_cast<int32_t>(parts0);

@@ -112,8 +112,10 @@ Result<Weights> make_weights(const Filter &filter, int32_t from, int32_t to,
   std::vector<double> exact(most);
   for (size_t i = 0; i < outputs; ++i) {
     const double centre = (static_cast<double>(i) + 0.5) * scale;
+    // NOLINTBEGIN(bugprone-incorrect-roundings): towards zero, as the preprocessors round
     const int32_t first = std::max(static_cast<int32_t>(centre - support + 0.5), 0);
     const int32_t count = std::min(static_cast<int32_t>(centre + support + 0.5), from) - first;
+    // NOLINTEND(bugprone-incorrect-roundings)
     weights.first[i] = first;
     weights.count[i] = count;
     double sum = 0.0;

@@ -55,7 +55,7 @@ SYLVITE_NEVER_CALLED(_Unwind_Resume)
 }  // extern "C"
 
 namespace std {
-[[noreturn]] void terminate() noexcept {
+void terminate() noexcept {
   abort();
 }
 }  // namespace std

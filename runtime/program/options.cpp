@@ -277,7 +277,7 @@ std::string help_text(const std::string &program_name, const sylvite_program &pr
   if (program.translate != nullptr) {
     return translate_help(program_name, program);
   }
-  const std::string name = program_name;
+  const std::string &name = program_name;
   const char *input = program.input_count > 0 ? program.inputs[0].name : "x";
   const char *output = program.output_count > 0 ? program.outputs[0].name : "y";
   std::string text = text_of(name, " runs ", program.model_name, ", compiled by Sylvite.\n\n");

@@ -28,7 +28,7 @@ namespace fs = std::filesystem;
 
 KernelObject sample(int number) {
   KernelObject kernel{"symbol_" + std::to_string(number), {}};
-  kernel.object.assign(static_cast<size_t>(1000 + number), static_cast<char>(number));
+  kernel.object.assign(1000 + static_cast<size_t>(number), static_cast<char>(number));
   return kernel;
 }
 
