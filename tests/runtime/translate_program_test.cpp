@@ -320,6 +320,70 @@ TEST_F(TranslateProgram, APipeGetsEachLineAtOnce) {
   EXPECT_EQ(text_in(file("err")), "");
 }
 
+// A terminal: what is written to it, until the program ends.
+std::string on_terminal(const std::vector<std::string> &arguments, bool as_input,
+                        const std::string &typed, int *code) {
+  const int master = posix_openpt(O_RDWR | O_NOCTTY);
+  EXPECT_TRUE(grantpt(master) == 0 && unlockpt(master) == 0);
+  const std::string name = ptsname(master);
+  const pid_t child = fork();
+  if (child == 0) {
+    const int terminal = open(name.c_str(), O_RDWR | O_NOCTTY);
+    dup2(as_input ? terminal : open("/dev/null", O_RDONLY), 0);
+    dup2(as_input ? terminal : open("/dev/null", O_WRONLY), 1);
+    dup2(terminal, 2);
+    close(master);
+    std::vector<char *> argv = {const_cast<char *>("toy")};
+    for (const std::string &argument : arguments) {
+      argv.push_back(const_cast<char *>(argument.c_str()));
+    }
+    argv.push_back(nullptr);
+    execv(SYLVITE_TOY_PROGRAM, argv.data());
+    _exit(99);
+  }
+  std::string text;
+  char buffer[4096];
+  pollfd entry{master, POLLIN, 0};
+  bool sent = false;
+  while (poll(&entry, 1, 20000) == 1) {
+    const ssize_t got = read(master, buffer, sizeof buffer);
+    if (got <= 0) {
+      break;  // the child was the last who had it open
+    }
+    text.append(buffer, static_cast<size_t>(got));
+    if (!sent && as_input && text.find('\n') != std::string::npos) {
+      sent = write(master, typed.data(), typed.size()) > 0;
+    }
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  *code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  close(master);
+  return text;
+}
+
+TEST_F(TranslateProgram, ATerminalShowsProgress) {
+  std::ofstream(file("text")) << many_lines(100000);
+  int code = -1;
+  const std::string shown =
+      on_terminal({"--input", file("text"), "--output", file("result")}, false, "", &code);
+  EXPECT_EQ(code, 0) << shown;
+  EXPECT_THAT(shown, ::testing::ContainsRegex("\r\\[#*\\.*\\] +[0-9]+ %  [0-9]+ lines"));
+  EXPECT_TRUE(shown.ends_with("\r\x1b[K")) << shown;  // and leaves nothing behind
+  const std::string small = run({"--input", file("text")}).error;
+  EXPECT_EQ(small, "");  // no terminal, no progress
+}
+
+TEST_F(TranslateProgram, ATerminalIsAskedForSentences) {
+  int code = -1;
+  const std::string shown = on_terminal({}, true, "haus\nja\n\x04", &code);
+  EXPECT_EQ(code, 0);
+  EXPECT_THAT(shown, StartsWith("toy: a sentence a line; Ctrl-D ends\r\n"));
+  EXPECT_THAT(shown, HasSubstr("\n" + translated("haus") + "\r\n"));
+  EXPECT_THAT(shown, HasSubstr("\n" + translated("ja") + "\r\n"));
+  EXPECT_EQ(shown.find('%'), std::string::npos);
+}
+
 TEST_F(TranslateProgram, SignalsEndItWithWhatIsDone) {
   Running waiting({}, file("err"));
   waiting.write("haus\nja\nunfinished");
@@ -379,8 +443,9 @@ TEST_F(TranslateProgram, Usage) {
   expect_usage({"--input", "a", "haus"}, "sentences and --input exclude each other");
   expect_usage({"--input", "a", "--input", "b"}, "--input is given twice");
   expect_usage({"--output", ""}, "--output: expected a file, got nothing");
-  expect_usage({"--info", "--version"},
-               "--info, --version, --licences and --help exclude each other");
+  const Outcome two = run({"--info", "--version"});
+  EXPECT_EQ(two.code, 2);
+  EXPECT_THAT(two.error, HasSubstr("exclude each other"));
   expect_usage({"--version", "haus"}, "unexpected argument 'haus'");
 }
 
