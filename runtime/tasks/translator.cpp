@@ -4,8 +4,9 @@
 // A batch holds texts of like length, the longest first, whatever their order in the call: padding
 // is computed too. What a text gets does not depend on its company: the kernels give a row the same
 // bits in any batch, and the search treats each sentence alone. So a batch for which there is no
-// memory is simply tried again in halves. Where a model has no mask for the source, padding would
-// be read as words; then only texts of one length share a batch.
+// memory, or which the model refuses (a text of more tokens than it has positions), is simply tried
+// again in halves; a text that is refused alone has a problem of its own. Where a model has no mask
+// for the source, padding would be read as words; then only texts of one length share a batch.
 #include "runtime/include/sylvite/translator.h"
 
 #include <algorithm>
@@ -250,24 +251,31 @@ Error run_all(sylvite_translator &translator, std::span<const sylvite_text> text
   const std::vector<Item *> work = list_work(translator.items);
   translator.finished_before = saturated(static_cast<int64_t>(texts.size() - work.size()));
   std::span<Item *const> rest = work;
-  size_t room = static_cast<size_t>(most);
+  size_t room = static_cast<size_t>(most), next = room;
   Error error;
   while (!rest.empty() && error.ok()) {
     size_t count = 1;
-    while (count < std::min(rest.size(), room) &&
+    while (count < std::min(rest.size(), next) &&
            (translator.decoder->mixes_lengths() ||
             rest[count]->tokens.size() == rest[0]->tokens.size())) {
       ++count;
     }
     error = run_batch(translator, rest.first(count));
-    if (error.code == SYLVITE_OUT_OF_MEMORY && count > 1) {  // perhaps for half as many
+    const bool no_memory = error.code == SYLVITE_OUT_OF_MEMORY;
+    if (count > 1 && (no_memory || error.code == SYLVITE_BAD_INPUT)) {
       for (Item *item : rest.first(count)) {
         item->outputs.clear();
         item->problem.clear();
       }
-      room = count / 2;
+      next = count / 2;
+      room = no_memory ? next : room;
       error = {};
       continue;
+    }
+    if (error.code == SYLVITE_BAD_INPUT) {
+      rest[0]->problem = std::exchange(error, {}).message;
+    } else {
+      next = std::min(2 * next, room);
     }
     translator.finished_before += static_cast<int32_t>(count);
     rest = rest.subspan(count);

@@ -286,12 +286,13 @@ TEST_F(TranslateProgram, OddLinesAreReportedWithTheirNumbers) {
   EXPECT_EQ(run({}, std::string("haus\0ja\n", 8)).code, 0);
 }
 
-TEST_F(TranslateProgram, ErrorsOfTheModelEndIt) {
-  std::ofstream(file("text")) << many_lines(3);
-  const Outcome outcome = run({"--input", file("text")}, "", "SYLVITE_TOY_FAIL=2");
+TEST_F(TranslateProgram, LinesThatTheModelRefusesDoNotEndIt) {
+  std::ofstream(file("text")) << "haus\nja da ja da ja\nbaum\nrot\n";
+  const Outcome outcome = run({"--input", file("text")}, "", "SYLVITE_TOY_WIDTH=4");
   EXPECT_EQ(outcome.code, 1);
-  EXPECT_EQ(outcome.error,
-            "toy: " + file("text") + ":1: the model gives no token a finite score at position 2\n");
+  EXPECT_EQ(outcome.out,
+            translated("haus") + "\n\n" + translated("baum") + "\n" + translated("rot") + "\n");
+  EXPECT_EQ(outcome.error, "toy: " + file("text") + ":2: width is 6, at most 4\n");
 }
 
 TEST_F(TranslateProgram, StatsAreOnStandardError) {

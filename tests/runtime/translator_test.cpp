@@ -342,13 +342,19 @@ TEST_F(Translate, SaysThatAPenaltyLeavesNothing) {
   EXPECT_EQ(found[0].problem, "no sentence was finished");
 }
 
-TEST_F(Translate, ErrorsOfTheModel) {
-  const ToyTranslator toy({.fail_at = 2});
+TEST_F(Translate, ATextThatTheModelRefusesHasAProblem) {
+  const ToyTranslator whole;
+  ASSERT_TRUE(open(whole).ok());
+  const std::vector<Translation> wanted = translate(kTexts, translator_.defaults());
+  const ToyTranslator toy({.most_width = 5});
   ASSERT_TRUE(open(toy).ok());
-  std::vector<Translation> found;
-  EXPECT_THAT(translator_.translate(kTexts, translator_.defaults(), found).message(),
-              HasSubstr("no token a finite score at position 2"));
-  EXPECT_TRUE(found.empty());
+  const std::vector<Translation> found = translate(kTexts, translator_.defaults());
+  for (size_t i = 0; i < kTexts.size(); ++i) {
+    const size_t tokens = tokens_of(kTexts[i]).size() + 1;
+    EXPECT_EQ(found[i].text, tokens > 5 ? "" : wanted[i].text);
+    EXPECT_EQ(found[i].problem,
+              tokens > 5 ? "width is " + std::to_string(tokens) + ", at most 5" : "");
+  }
 }
 
 }  // namespace

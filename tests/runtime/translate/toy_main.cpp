@@ -1,5 +1,5 @@
 // A standalone translator of the program written by hand. In the environment: SYLVITE_TOY_LIMIT,
-// the most tokens of a source; SYLVITE_TOY_FAIL, the step whose scores are no numbers.
+// the most tokens of a source; SYLVITE_TOY_WIDTH, the most that encode takes, which is not said.
 #include <cstdlib>
 
 #include "tests/runtime/translate/toy_translator.h"
@@ -12,7 +12,7 @@ int32_t number(const char *name, int32_t otherwise) {
 }
 
 const sylvite_program &make() {
-  static sylvite::testing::ToyTranslator toy({.fail_at = number("SYLVITE_TOY_FAIL", -1)});
+  static sylvite::testing::ToyTranslator toy({.most_width = number("SYLVITE_TOY_WIDTH", 1 << 20)});
   toy.task.max_source = number("SYLVITE_TOY_LIMIT", 0);
   return toy.program();
 }

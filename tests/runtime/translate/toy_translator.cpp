@@ -168,8 +168,12 @@ const sylvite_buffer_info kIntermediate = {0, 0};
 
 // ---- plans ----
 
-int32_t prepare_encode(sylvite_context *, const sylvite_runtime_api *, const int64_t *dims,
-                       int64_t *symbols, int64_t *, int64_t *output_dims) {
+int32_t prepare_encode(sylvite_context *context, const sylvite_runtime_api *api,
+                       const int64_t *dims, int64_t *symbols, int64_t *, int64_t *output_dims) {
+  if (dims[1] > g_options->most_width) {
+    return api->fail_sizes(context, SYL_BAD_INPUT, "width is {}, at most {}", dims[1],
+                           g_options->most_width);
+  }
   symbols[0] = dims[0];
   symbols[1] = dims[1];
   output_dims[0] = 2;

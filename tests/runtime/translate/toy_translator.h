@@ -25,8 +25,9 @@ struct ToyOptions {
   int32_t encode_batch = 0, step_batch = 0;
   int32_t tokens = SYL_I64, mask = SYL_I64;
   uint32_t seed = 1;
-  int32_t fail_at = -1;         // step whose scores are NaN
-  int32_t most_rows = 1 << 20;  // more are out of memory, from the third step on
+  int32_t fail_at = -1;          // step whose scores are NaN
+  int32_t most_width = 1 << 20;  // longer sources are refused
+  int32_t most_rows = 1 << 20;   // more are out of memory, from the third step on
 };
 
 inline constexpr int32_t kToyVocabulary = 24, kToyEnd = 0, kToyUnknown = 1, kToyPad = 23;
