@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -90,6 +91,14 @@ class Running {
       lines -= c == '\n' ? 1 : 0;
     }
     return text;
+  }
+  // And some time to work on it.
+  void wait_until_read() const {
+    int waiting = 1;
+    for (int i = 0; i < 2000 && ioctl(in_, FIONREAD, &waiting) == 0 && waiting > 0; ++i) {
+      usleep(10000);
+    }
+    usleep(300000);
   }
   void close_input() {
     if (in_ >= 0) {
@@ -413,7 +422,7 @@ TEST_F(TranslateProgram, SignalsEndItWithWhatIsDone) {
   // What is written to a file stays too.
   Running to_file({"--output", file("result")}, file("err"));
   to_file.write("haus\n");
-  usleep(300000);  // until it has read that
+  to_file.wait_until_read();
   to_file.signal(SIGINT);
   EXPECT_EQ(to_file.wait(), 130);
   EXPECT_EQ(text_in(file("result")), translated("haus") + "\n");
