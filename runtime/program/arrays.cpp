@@ -273,7 +273,10 @@ Error run_arrays(const sylvite_model &model, const ProgramOptions &options) {
   return write_outputs(program, ran.value().outputs, options);
 }
 
-Error run_self_test(const sylvite_model &model, const ProgramOptions &options) {
+namespace {
+
+// Of one entry point.
+Error run_self_test_of(const sylvite_model &model, const ProgramOptions &options) {
   const sylvite_program &program = *model.program;
   Result<std::vector<HostTensor>> inputs = stored_inputs(model);
   if (!inputs.ok()) {
@@ -301,6 +304,51 @@ Error run_self_test(const sylvite_model &model, const ProgramOptions &options) {
   }
   if (beyond != 0) {
     return bad_input("selftest: ", beyond, " elements are beyond the tolerance");
+  }
+  return {};
+}
+
+struct ModelEnd {
+  void operator()(sylvite_model *model) const { sylvite_model_close(model); }
+};
+
+// A translator's encode is its root, step the entry behind it.
+const char *entry_name(int32_t entry) {
+  return entry == 0 ? "encode" : "step";
+}
+
+}  // namespace
+
+Error run_self_test(const sylvite_model &model, const ProgramOptions &options) {
+  const sylvite_program &root = *model.program;
+  int32_t tested = 0;
+  for (int32_t i = 0; i <= root.entry_count; ++i) {
+    const sylvite_program *program = i == 0 ? &root : root.entries[i - 1];
+    if (root.entry_count > 0) {
+      printf("%s, %s:%s\n", entry_name(i), program->model_name,
+             program->self_test == nullptr ? " carries no self-test" : "");
+    }
+    if (program->self_test == nullptr) {
+      continue;
+    }
+    std::unique_ptr<sylvite_model, ModelEnd> opened;
+    if (i > 0) {
+      char message[512] = "";
+      sylvite_model *entry = nullptr;
+      const sylvite_result result =
+          sylvite_model_open(program, model.weights, &entry, message, sizeof message);
+      if (result != SYLVITE_OK) {
+        return {result, message};
+      }
+      opened.reset(entry);
+    }
+    if (Error error = run_self_test_of(i == 0 ? model : *opened, options); !error.ok()) {
+      return error;
+    }
+    ++tested;
+  }
+  if (tested == 0) {
+    return bad_input("the program carries no self-test");
   }
   printf("selftest passed on %s\n", sylvite_model_isa(&model));
   return {};

@@ -16,7 +16,8 @@ Result<std::vector<HostTensor>> read_inputs(const sylvite_program &program,
 
 Error run_arrays(const sylvite_model &model, const ProgramOptions &options);
 
-// Prints the largest error of each output; an error when one is beyond the tolerance.
+// Prints the largest error of each output of each entry point; an error when one is beyond the
+// tolerance.
 Error run_self_test(const sylvite_model &model, const ProgramOptions &options);
 
 }  // namespace sylvite

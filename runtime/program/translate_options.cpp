@@ -27,6 +27,7 @@ enum Code {
   kReserve,
   kInfo,
   kSize,
+  kSelfTest,
   kVersion,
   kLicences,
   kHelp,
@@ -47,6 +48,7 @@ constexpr option kOptions[] = {
     {"reserve", no_argument, nullptr, kReserve},
     {"info", no_argument, nullptr, kInfo},
     {"size", required_argument, nullptr, kSize},
+    {"selftest", no_argument, nullptr, kSelfTest},
     {"version", no_argument, nullptr, kVersion},
     {"licences", no_argument, nullptr, kLicences},
     {"licenses", no_argument, nullptr, kLicences},
@@ -118,11 +120,12 @@ Error parse_one(int code, const char *argument, ProgramOptions *options) {
       break;
   }
   const Action action = code == kInfo       ? Action::Info
+                        : code == kSelfTest ? Action::SelfTest
                         : code == kVersion  ? Action::Version
                         : code == kLicences ? Action::Licences
                                             : Action::Help;
   if (options->action != Action::Translate && options->action != action) {
-    return usage("--info, --version, --licences and --help exclude each other");
+    return usage("--info, --selftest, --version, --licences and --help exclude each other");
   }
   options->action = action;
   return {};
@@ -185,6 +188,7 @@ std::string translate_help(const std::string &program_name, const sylvite_progra
   return text_of(
       text, "\n", kTranslateHelp,
       "  --info [--json]      inputs, outputs, symbols of the encoder; memory for --size NAME=N\n"
+      "  --selftest           runs stored inputs through encoder and decoder and compares\n"
       "  --version            model, compiler, instruction set levels\n"
       "  --licences           of what is in this program\n\n"
       "Without options the model decides: ",
