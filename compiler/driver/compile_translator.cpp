@@ -57,6 +57,42 @@ void print_summary(const TranslatorFlags &flags, const LoweredTranslator &transl
   std::printf("  took        %.1f s\n", seconds);
 }
 
+// The files that the translator is made of are not written over, by whatever name.
+void refuse_overwriting(const std::string &output, const TranslateManifest &manifest) {
+  if (output.empty() || output == "-") {
+    return;
+  }
+  std::vector<std::filesystem::path> files = {manifest.encoder.file,
+                                              manifest.step.file,
+                                              manifest.tokenizers.source,
+                                              manifest.tokenizers.target,
+                                              manifest.tokenizers.source_vocabulary,
+                                              manifest.tokenizers.target_vocabulary};
+  if (manifest.first) {
+    files.push_back(manifest.first->file);
+  }
+  for (const char *name :
+       {kManifestName, "config.json", "generation_config.json", "tokenizer_config.json",
+        "special_tokens_map.json", "source.spm", "target.spm", "vocab.json", "target_vocab.json"}) {
+    files.push_back(manifest.folder / name);
+  }
+  for (const std::filesystem::path &file : files) {
+    std::error_code error;
+    if (std::filesystem::equivalent(output, file, error)) {
+      throw UsageError("-o " + output + " would overwrite " + file.string());
+    }
+  }
+}
+
+void warn_of_endless(const TranslateManifest &manifest) {
+  if (manifest.task.settings.end < 0) {
+    std::fprintf(stderr,
+                 "sylvite: warning: %s: no token ends a sentence: every translation is as long as "
+                 "max_length allows, %d tokens\n",
+                 manifest.origin.c_str(), manifest.task.settings.max_length);
+  }
+}
+
 }  // namespace
 
 bool is_translator(const std::filesystem::path &path) {
@@ -69,8 +105,14 @@ TranslateManifest translator_manifest(const std::filesystem::path &path) {
   if (!std::filesystem::is_directory(path, error)) {
     return read_manifest(path);
   }
-  return std::filesystem::exists(path / kManifestName, error) ? read_manifest(path / kManifestName)
-                                                              : read_exported_folder(path);
+  if (std::filesystem::exists(path / kManifestName, error)) {
+    return read_manifest(path / kManifestName);
+  }
+  if (!std::filesystem::exists(path / "config.json", error)) {
+    throw_model_error(path.string(), ": holds no translator: there is neither a ", kManifestName,
+                      " (sylvite init writes one) nor the config.json of an exported model");
+  }
+  return read_exported_folder(path);
 }
 
 void compile_translator(const TranslatorFlags &flags) {
@@ -79,6 +121,7 @@ void compile_translator(const TranslatorFlags &flags) {
   const LowerOptions lowering = lower_options(flags.model, progress);
   const CompileOptions options = compile_options(flags.target, progress);
   const TranslateManifest manifest = translator_manifest(flags.model.model);
+  refuse_overwriting(flags.output, manifest);
   LoweredTranslator translator = lower_translator(manifest, lowering);
   if (flags.emit != "program") {
     const std::string text = emitted_text(translator, flags.emit);
@@ -101,6 +144,7 @@ void compile_translator(const TranslatorFlags &flags) {
   progress.show("linking");
   link_program(compiled.objects, compiled.image, flags.output);
   progress.clear();
+  warn_of_endless(manifest);
   for (const LoweredModel *entry : entries) {
     print_warnings(*entry->graph);
   }

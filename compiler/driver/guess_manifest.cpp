@@ -49,6 +49,9 @@ std::vector<fs::path> files_with(const fs::path &folder, const std::string &exte
 const Words kSourceWords = {"src", "source", "encoder", "input"};
 const Words kTargetWords = {"tgt", "target", "trg", "decoder", "output"};
 const Words kMaskWords = {"mask"};
+const Words kStarts = {"<s>", "<bos>", "<sos>", "[CLS]", "<S>", "<BOS>", "<start>"};
+const Words kEnds = {"</s>", "<eos>", "[SEP]", "</S>", "<EOS>", "<end>"};
+const Words kPads = {"<pad>", "[PAD]", "<PAD>", "<blank>"};
 
 class Guess {
  public:
@@ -202,7 +205,7 @@ class Guess {
   void guess_graphs() {
     const std::vector<fs::path> graphs = files_with(folder_, ".onnx");
     if (graphs.empty()) {
-      give_up("there is no .onnx file");
+      give_up("there is no .onnx file: expected the graphs of a translation model");
     }
     if (graphs.size() == 1) {
       guess_combined(graphs.front());
@@ -279,23 +282,63 @@ class Guess {
     std::tie(files.source, files.target) = two_of(models.empty() ? lists : models);
     because("tokenizer", files.source.filename().string() + " for the source, " +
                              files.target.filename().string() + " for the target");
-    TokenizerManifest one;
-    const auto read = [&](const fs::path &file) {
-      (models.empty() ? one.vocabulary : one.model) = file;
-      return read_tokenizer(one);
+    const auto read = [&] {
+      TokenizerManifest one;
+      one.unknown = files.unknown;
+      one.skipped = files.skipped;
+      (models.empty() ? one.vocabulary : one.model) = files.source;
+      manifest_.task.source = read_tokenizer(one);
+      (models.empty() ? one.vocabulary : one.model) = files.target;
+      manifest_.task.target = read_tokenizer(one);
     };
-    manifest_.task.source = read(files.source);
-    manifest_.task.target = read(files.target);
+    read();
+    if (models.empty()) {
+      guess_special_words();
+      read();
+    }
+  }
+
+  // Of lists of words: which of them are no text. SentencePiece models say so themselves.
+  void guess_special_words() {
+    const TranslateTask &task = manifest_.task;
+    TranslateManifest::Tokenizers &files = manifest_.tokenizers;
+    const auto in_both = [&](const std::string &word) {
+      return find_id(task.source, word) && find_id(task.target, word);
+    };
+    for (const std::string word : {"<unk>", "[UNK]", "<UNK>"}) {
+      if (files.unknown.empty() && in_both(word)) {
+        files.unknown = word;
+        because("tokenizer.unknown", "'" + word + "' is in both lists");
+      }
+    }
+    std::string skipped;
+    for (const Words &words : {kPads, kStarts, kEnds}) {
+      for (const std::string &word : words) {
+        if (in_both(word)) {
+          files.skipped.push_back(word);
+          skipped += (skipped.empty() ? "'" : ", '") + word + "'";
+        }
+      }
+    }
+    if (!skipped.empty()) {
+      because("tokenizer.skipped", skipped + ": not text");
+    }
+  }
+
+  static std::optional<int32_t> find_id(const TranslateTask::Tokenizer &tokenizer,
+                                        const std::string &word) {
+    try {
+      return token_id(tokenizer, word, "");
+    } catch (const ModelError &) {
+      return std::nullopt;
+    }
   }
 
   int32_t token(const char *key, const TranslateTask::Tokenizer &tokenizer, const Words &words) {
     for (const std::string &word : words) {
-      try {
-        const int32_t id = token_id(tokenizer, word, "");
+      if (const std::optional<int32_t> id = find_id(tokenizer, word)) {
         because(key, "'" + word + "' of the vocabulary");
-        return id;
-      } catch (const ModelError &) {
-        continue;  // the next spelling
+        return *id;
       }
     }
     return -1;
@@ -304,14 +347,11 @@ class Guess {
   void guess_tokens() {
     const TranslateTask &task = manifest_.task;
     sylvite_translate_task &settings = manifest_.task.settings;
-    const Words starts = {"<s>", "<bos>", "<sos>", "[CLS]", "<S>", "<BOS>", "<start>"};
-    const Words ends = {"</s>", "<eos>", "[SEP]", "</S>", "<EOS>", "<end>"};
-    const Words pads = {"<pad>", "[PAD]", "<PAD>", "<blank>"};
-    settings.pad = token("tokens.pad", task.source, pads);
-    settings.end = token("tokens.end", task.target, ends);
-    settings.start = token("tokens.start", task.target, starts);
+    settings.pad = token("tokens.pad", task.source, kPads);
+    settings.end = token("tokens.end", task.target, kEnds);
+    settings.start = token("tokens.start", task.target, kStarts);
     settings.source_prefix = -1;
-    settings.source_suffix = token("tokens.source_end", task.source, ends);
+    settings.source_suffix = token("tokens.source_end", task.source, kEnds);
     settings.forced_start = settings.forced_end = -1;
     if (settings.pad < 0) {
       settings.pad = 0;
@@ -320,6 +360,9 @@ class Guess {
     if (settings.start < 0) {
       settings.start = settings.pad;
       because("tokens.start", "the padding, for want of a word that says so: check this");
+    }
+    if (settings.end < 0) {
+      because("tokens.end", "none, for want of a word that says so: check this");
     }
   }
 

@@ -31,6 +31,8 @@ class JsonSettings {
   // Throws ModelError for a key that is none of these, with the closest one.
   void expect_keys(const std::vector<std::string> &known) const;
   const nlohmann::json &object() const { return object_; }
+  // "decoder.file": the key as complaints name it.
+  std::string path_of(const std::string &key) const { return path_ + key; }
 
   bool boolean(const std::string &key, bool fallback) const;
   double number(const std::string &key, double fallback) const;

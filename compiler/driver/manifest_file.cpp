@@ -8,6 +8,7 @@
 #include "compiler/driver/json_settings.h"
 #include "compiler/driver/tokenizer_files.h"
 #include "compiler/driver/translate_manifest.h"
+#include "compiler/ir/closest.h"
 #include "compiler/ir/error.h"
 
 namespace sylvite {
@@ -18,6 +19,20 @@ namespace fs = std::filesystem;
 
 constexpr int64_t kMostTokens = std::numeric_limits<int32_t>::max();
 
+// Of the folder's files with this extension the one called most like it; or empty.
+std::string closest_file(const fs::path &folder, const std::string &name) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (const fs::directory_entry &entry :
+       fs::directory_iterator(folder.empty() ? "." : folder, error)) {
+    if (entry.path().extension() == fs::path(name).extension() && entry.is_regular_file(error)) {
+      names.push_back(entry.path().filename().string());
+    }
+  }
+  std::sort(names.begin(), names.end());
+  return closest(name, names);
+}
+
 fs::path file_of(const JsonSettings &settings, const std::string &key, const fs::path &folder) {
   const std::string name = settings.text(key);
   if (name.empty()) {
@@ -25,8 +40,10 @@ fs::path file_of(const JsonSettings &settings, const std::string &key, const fs:
   }
   std::error_code error;
   if (!fs::is_regular_file(folder / name, error)) {
-    throw_model_error(settings.file(), ": key '", key, "': there is no file ",
-                      shortened((folder / name).string()));
+    const std::string meant = closest_file(folder, name);
+    throw_model_error(settings.file(), ": key '", settings.path_of(key), "': there is no file ",
+                      shortened((folder / name).string()),
+                      meant.empty() ? "" : "; did you mean '" + meant + "'?");
   }
   return folder / name;
 }
@@ -143,17 +160,19 @@ void read_tokenizers(const JsonSettings &settings, TranslateManifest &manifest) 
   };
   files.source_vocabulary = optional_file("source_vocabulary");
   files.target_vocabulary = optional_file("target_vocabulary");
-  TokenizerManifest one;
-  one.unknown = section.text("unknown");
+  files.unknown = section.text("unknown");
   if (const json *skipped = section.find("skipped"); skipped != nullptr) {
     for (const json &word : *skipped) {
       if (!skipped->is_array() || !word.is_string()) {
         section.fail("skipped", "a list of words");
       }
-      one.skipped.push_back(word.get<std::string>());
+      files.skipped.push_back(word.get<std::string>());
     }
   }
   const bool words = files.kind == "words";
+  TokenizerManifest one;
+  one.unknown = files.unknown;
+  one.skipped = files.skipped;
   const auto read = [&](const fs::path &file, const fs::path &vocabulary) {
     one.model = words ? fs::path() : file;
     one.vocabulary = words ? file : vocabulary;
@@ -292,6 +311,12 @@ std::string manifest_text(const TranslateManifest &manifest) {
   name_file("target", manifest.tokenizers.target);
   name_file("source_vocabulary", manifest.tokenizers.source_vocabulary);
   name_file("target_vocabulary", manifest.tokenizers.target_vocabulary);
+  if (!manifest.tokenizers.unknown.empty()) {
+    object["tokenizer"]["unknown"] = manifest.tokenizers.unknown;
+  }
+  if (!manifest.tokenizers.skipped.empty()) {
+    object["tokenizer"]["skipped"] = manifest.tokenizers.skipped;
+  }
   const auto token = [&](const char *key, int32_t id) {
     if (id >= 0) {
       object["tokens"][key] = id;

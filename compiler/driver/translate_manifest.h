@@ -37,6 +37,8 @@ struct TranslateManifest {
     std::string kind = "marian";  // or "sentencepiece", "words"
     std::filesystem::path source, target;
     std::filesystem::path source_vocabulary, target_vocabulary;  // of "sentencepiece", or empty
+    std::string unknown;               // what words become that no list has; or empty
+    std::vector<std::string> skipped;  // words that have no text in a translation
   };
 
   std::string origin;  // what messages begin with: the manifest or the folder

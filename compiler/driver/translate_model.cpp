@@ -11,6 +11,8 @@
 #include <string_view>
 #include <utility>
 
+#include "compiler/driver/check_translator.h"
+#include "compiler/ir/closest.h"
 #include "compiler/ir/compose.h"
 #include "compiler/ir/error.h"
 
@@ -27,18 +29,6 @@ auto in_file(const std::filesystem::path &file, const Work &work) {
     const std::string_view what = error.what();
     throw_model_error(what.substr(0, path.size()) == path ? "" : path + ": ", what);
   }
-}
-
-const Value &input_of(const Graph &graph, const std::string &name) {
-  const Value *input = find_input(graph, name);
-  if (input == nullptr) {
-    std::string known;
-    for (const Value *each : graph.inputs()) {
-      known += (known.empty() ? "'" : ", '") + each->name + "'";
-    }
-    throw_model_error("there is no input '", name, "'; there are ", known);
-  }
-  return *input;
 }
 
 int32_t place_of_input(const Plan &plan, const std::string &name) {
@@ -59,23 +49,47 @@ int32_t place_of_output(const Plan &plan, const std::string &name) {
   return -1;
 }
 
-// The encoder's tensors that a decoder's `sources` name: outputs, or inputs.
-std::map<std::string, Value *> bindings(const Graph &encoder,
-                                        const std::map<std::string, std::string> &sources) {
+// What a manifest wants from the encoder and the first decoder, but neither has.
+[[noreturn]] void no_such_source(const TranslateManifest &manifest,
+                                 const TranslateManifest::Decoder &decoder,
+                                 const std::string &input, const std::string &name,
+                                 const Graph &encoder,
+                                 const std::map<std::string, Value *> &first_outputs) {
+  std::vector<std::string> known;
+  for (size_t i = 0; i < encoder.output_count(); ++i) {
+    known.push_back(encoder.output_name(i));
+  }
+  for (const Value *value : encoder.inputs()) {
+    known.push_back(value->name);
+  }
+  for (const auto &[output, value] : first_outputs) {
+    known.push_back(output);
+  }
+  throw_model_error(manifest.origin, ": '", name, "', which input '", input, "' of ",
+                    decoder.file.filename().string(), " should get, is no output or input of the ",
+                    manifest.first ? "encoder or the first decoder" : "encoder", "; did you mean '",
+                    closest(name, known), "'?");
+}
+
+// The encoder's tensors that the first decoder's `sources` name: outputs, or inputs.
+std::map<std::string, Value *> bindings(const Graph &encoder, const TranslateManifest &manifest) {
   std::map<std::string, Value *> bound;
-  for (const auto &[input, name] : sources) {
+  for (const auto &[input, name] : manifest.first->sources) {
     Value *value = find_output(encoder, name);
     value = value == nullptr ? find_input(encoder, name) : value;
-    if (value != nullptr) {
-      bound[input] = value;
+    if (value == nullptr) {
+      no_such_source(manifest, *manifest.first, input, name, encoder, {});
     }
+    bound[input] = value;
   }
   return bound;
 }
 
 LoweredModel import_decoder(const TranslateManifest::Decoder &decoder, LowerOptions options) {
   options.import.fixed_inputs = decoder.branches;
-  return import_model(decoder.file, options);
+  LoweredModel model = import_model(decoder.file, options);
+  in_file(decoder.file, [&] { check_decoder(*model.graph, decoder); });
+  return model;
 }
 
 // Imports with the sizes of a step: one token, a past that may be empty.
@@ -86,10 +100,6 @@ LoweredModel import_step(const TranslateManifest::Decoder &decoder, const LowerO
   }
   LowerOptions again = options;
   const Shape &tokens = input_of(*model.graph, decoder.tokens).type.shape;
-  if (tokens.size() != 2) {
-    throw_model_error("input '", decoder.tokens, "' is ", to_string(tokens),
-                      "; expected [batch, length]");
-  }
   if (const std::optional<std::string> length = tokens[1].as_symbol()) {
     again.import.fixed_symbols[*length] = 1;
   }
@@ -125,9 +135,7 @@ void add_encoder_outputs(Graph &encoder, const std::map<std::string, Value *> &f
     if (value != nullptr && !known) {
       outputs.emplace_back(name, value);
     } else if (value == nullptr && find_input(encoder, name) == nullptr) {
-      throw_model_error(manifest.origin, ": '", name, "', which input '", input, "' of ",
-                        manifest.step.file.filename().string(),
-                        " should get, is no output of the encoder or of the first decoder");
+      no_such_source(manifest, manifest.step, input, name, encoder, first_outputs);
     }
   }
   encoder.clear_outputs();
@@ -156,8 +164,8 @@ void split_combined(const TranslateManifest &manifest, const LowerOptions &optio
     sources.push_back(manifest.encoder.mask);
   }
   in_file(manifest.step.file, [&] {
-    input_of(*whole.graph, manifest.encoder.tokens);
-    input_of(*whole.graph, manifest.step.tokens);
+    check_encoder(*whole.graph, manifest.encoder);
+    check_decoder(*whole.graph, manifest.step);
     keep_outputs(*whole.graph, {manifest.step.scores});
     SplitGraph split = split_at_sources(*whole.graph, sources);
     links = std::move(split.links);
@@ -171,17 +179,16 @@ void split_combined(const TranslateManifest &manifest, const LowerOptions &optio
 LoweredModel lower_encode(const TranslateManifest &manifest, const LowerOptions &options) {
   LoweredModel model = import_model(manifest.encoder.file, options);
   Graph &graph = *model.graph;
+  in_file(manifest.encoder.file, [&] { check_encoder(graph, manifest.encoder); });
   std::map<std::string, Value *> outputs;
   if (manifest.first) {
     const LoweredModel first = import_decoder(*manifest.first, options);
-    in_file(manifest.first->file, [&] {
-      outputs = add_part(graph, *first.graph, bindings(graph, manifest.first->sources));
-    });
+    const std::map<std::string, Value *> bound = bindings(graph, manifest);
+    in_file(manifest.first->file, [&] { outputs = add_part(graph, *first.graph, bound); });
     model.model_hash += first.model_hash;
   }
   add_encoder_outputs(graph, outputs, manifest);
   drop_unused_inputs(graph, {manifest.encoder.tokens, manifest.encoder.mask});
-  input_of(graph, manifest.encoder.tokens);
   lower_graph(model, options);
   return model;
 }
@@ -197,13 +204,8 @@ void lower_step(const TranslateManifest::Decoder &decoder, const LowerOptions &o
     pick_sources(graph, names_of(decoder.sources),
                  input_of(graph, decoder.tokens).type.shape.at(0));
     const Shape tokens = input_of(graph, decoder.tokens).type.shape;
-    if (tokens.size() != 2) {
-      throw_model_error("input '", decoder.tokens, "' is ", to_string(tokens),
-                        "; expected [batch, length]");
-    }
     keep_scores_of_one(graph, decoder.scores, !decoder.caches.empty() || !tokens[1].constant());
     keep_outputs(graph, {decoder.scores});
-    input_of(graph, decoder.tokens);
   });
   lower_graph(model, options);
 }
@@ -257,6 +259,7 @@ LoweredTranslator lower_translator(const TranslateManifest &manifest, const Lowe
   lower_step(decoder, options, translator.step);
   translator.task = manifest.task;
   fill_places(manifest.encoder, decoder, translator);
+  check_translator(manifest, translator);
   return translator;
 }
 
