@@ -9,7 +9,7 @@
 namespace sylvite {
 namespace {
 
-// Of this thread alone: other work on the machine does not count.
+// Processor time of this process: other work on the machine hardly counts.
 double seconds_to_compile(const std::string &text) {
   const TestKernel kernel(text);
   const std::clock_t start = std::clock();
