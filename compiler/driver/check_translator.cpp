@@ -73,6 +73,7 @@ class Checker {
   void check() const {
     check_encode_inputs();
     check_step_inputs();
+    check_caches();
     const PlanTensor &scores = step_.outputs.at(static_cast<size_t>(task_.settings.scores));
     const std::optional<int64_t> vocabulary = scores.type.shape.back().constant();
     if (!vocabulary) {
@@ -84,6 +85,10 @@ class Checker {
 
  private:
   void check_encode_inputs() const {
+    if (manifest_.encoder.mask == manifest_.encoder.tokens) {
+      throw_model_error(manifest_.encoder.file.string(), ": input '", manifest_.encoder.tokens,
+                        "' is named twice in ", kManifestName, ", as tokens and as mask");
+    }
     for (const PlanTensor &input : encode_.inputs) {
       if (input.name != manifest_.encoder.tokens && input.name != manifest_.encoder.mask) {
         without_meaning(manifest_.encoder.file, input.name, "tokens or mask");
@@ -99,10 +104,34 @@ class Checker {
       known.push_back(link.input);
     }
     for (size_t i = 0; i < step_.inputs.size(); ++i) {
-      if (std::find(known.begin(), known.end(), static_cast<int32_t>(i)) == known.end()) {
+      const auto meanings = std::count(known.begin(), known.end(), static_cast<int32_t>(i));
+      if (meanings == 0) {
         without_meaning(manifest_.step.file, step_.inputs[i].name,
                         manifest_.combined ? "source, target or a mask"
                                            : "tokens, mask, or one of sources or caches");
+      } else if (meanings > 1) {
+        throw_model_error(manifest_.step.file.string(), ": input '", step_.inputs[i].name,
+                          "' is named twice in ", kManifestName, ", as two different things");
+      }
+    }
+  }
+
+  // Pools have blocks of a fixed size, and their rows come and go.
+  void check_caches() const {
+    const auto shape_of = [&](int32_t input) {
+      return step_.inputs.at(static_cast<size_t>(input)).type.shape;
+    };
+    const Dim batch = shape_of(task_.settings.step_tokens)[0];
+    if (!task_.caches.empty() && batch.constant().value_or(1) != 1) {
+      throw_model_error(manifest_.step.file.string(), ": input '", manifest_.step.tokens,
+                        "' has a batch of ", batch.str(), "; with caches it must be dynamic, or 1");
+    }
+    for (size_t i = 0; i < task_.caches.size(); ++i) {
+      const Shape pool = shape_of(task_.caches[i]);
+      if (!pool[1].is_constant() || !pool[3].is_constant()) {
+        throw_model_error(manifest_.step.file.string(), ": input '", manifest_.step.caches[i].past,
+                          "' has ", pool[1].str(), " heads of size ", pool[3].str(),
+                          "; both must be fixed");
       }
     }
   }
