@@ -134,7 +134,7 @@ struct sylvite_classify_task {
  * mask), unchanged. Such a tensor has a row for each source. Where step has the input `rows` (i32 [batch]), it
  * picks for each of its own rows the source by this index, so that several rows (beams) share a source and
  * finished sentences leave the batch without a copy. Without it (rows is -1) row i of the batch is row i of
- * every linked tensor, and sources are repeated before encode.
+ * every linked tensor, which the runtime gathers so; heads may share the axis with the batch.
  *
  * Caches: with `past` >= 0 step takes one token a row, tokens [batch, 1], and keeps what it computed for the
  * earlier ones in pools of blocks of kSylviteCacheBlock positions: each cache input is [blocks, heads, 16, size],
