@@ -369,7 +369,8 @@ TEST_F(ClassifyConfig, RandomFlips) {
 TEST_F(ClassifyConfig, ModelsThatClassifyNothing) {
   preprocessor(R"({"size": 48})");
   const Dim batch = Dim::symbol("batch");
-  const auto with = [&](TensorType input, TensorType output, const std::string &name = "logits") {
+  const auto with = [&](const TensorType &input, const TensorType &output,
+                        const std::string &name = "logits") {
     graph_ = model_of(input, output, name);
     return error();
   };

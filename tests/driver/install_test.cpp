@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <string>
 
 #include "tests/driver/run_command.h"
 
@@ -18,10 +19,10 @@ TEST(Install, WorksAfterItIsMoved) {
       {SYLVITE_CMAKE, "--install", SYLVITE_BUILD_DIR, "--prefix", folder.path("first")});
   ASSERT_EQ(install.status, 0) << install.out << install.err;
   std::filesystem::rename(folder.path("first"), folder.path("moved"));
+  const std::string model = SYLVITE_SOURCE_DIR "/tests/models/vit-ts17-sdpa/model.onnx";
   const CommandResult compiled =
-      run_command({folder.path("moved/bin/sylvite"), "compile",
-                   SYLVITE_SOURCE_DIR "/tests/models/vit-ts17-sdpa/model.onnx", "-o",
-                   folder.path("program"), "--target", "x86-64-v3"});
+      run_command({folder.path("moved/bin/sylvite"), "compile", model, "-o", folder.path("program"),
+                   "--target", "x86-64-v3"});
   ASSERT_EQ(compiled.status, 0) << compiled.err;
   const CommandResult tested = run_command({folder.path("program"), "--selftest"});
   EXPECT_EQ(tested.status, 0) << tested.out << tested.err;

@@ -303,7 +303,8 @@ TEST(Text, DamagedTextsNeverCrash) {
     changed[at] = kCharacters[at % (sizeof(kCharacters) - 1)];
     try {
       verify(*parse_graph(changed));
-    } catch (const ModelError &) {
+    } catch (const ModelError &error) {
+      EXPECT_STRNE(error.what(), "");
     }
   }
 }

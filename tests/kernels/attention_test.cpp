@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 
 #include "tests/kernels/harness.h"
@@ -157,7 +159,7 @@ Tensor attention_twin(const Tensor &x, const Tensor &mask, int64_t heads, int64_
 bool same_but_for_nan(const Tensor &a, const Tensor &b) {
   for (int64_t i = 0; i < a.count(); ++i) {
     const float x = floats(a)[i], y = floats(b)[i];
-    if (std::isnan(x) ? !std::isnan(y) : std::memcmp(&x, &y, sizeof x) != 0) {
+    if (std::isnan(x) ? !std::isnan(y) : std::bit_cast<uint32_t>(x) != std::bit_cast<uint32_t>(y)) {
       return false;
     }
   }

@@ -6,7 +6,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <fstream>
 #include <limits>
@@ -219,7 +221,7 @@ bool same_bits(const std::vector<Hypothesis> &a, const std::vector<Hypothesis> &
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
                     [](const Hypothesis &x, const Hypothesis &y) {
                       return x.tokens == y.tokens && x.ended == y.ended &&
-                             std::memcmp(&x.score, &y.score, sizeof x.score) == 0;
+                             std::bit_cast<uint32_t>(x.score) == std::bit_cast<uint32_t>(y.score);
                     });
 }
 
