@@ -63,6 +63,9 @@ class Splitter {
   SplitGraph run() {
     mark();
     collect_cut();
+    while (leave_mixed_to_step()) {
+      collect_cut();
+    }
     name_cut();
     SplitGraph split;
     split.encode = whole_.clone();
@@ -113,8 +116,45 @@ class Splitter {
     }
   }
 
+  // Whether rows of this value can be told apart: the batch is an axis of its own. Where heads or
+  // positions share its axis, nothing says in which order they stand there; where the exporter
+  // froze the batch, nothing says which axis it is.
+  bool has_rows(const Value *value) const {
+    const Dim &batch = find_input(whole_, sources_.front())->type.shape.at(0);
+    if (batch.constant()) {
+      return batch.is(1) || value->is_graph_input();
+    }
+    const std::string symbol = batch.as_symbol().value_or("");
+    int axes = 0;
+    for (const Dim &dim : value->type.shape) {
+      if (mentions(dim, symbol)) {
+        ++axes;
+        if (dim != batch) {
+          return false;
+        }
+      }
+    }
+    return axes <= 1;
+  }
+
+  // Where the cut's values have no rows, step computes them from what has. Says whether there were
+  // such.
+  bool leave_mixed_to_step() {
+    bool found = false;
+    for (const Value *value : cut_) {
+      if (!has_rows(value) && !value->is_graph_input()) {
+        for (const std::unique_ptr<Value> &output : value->producer->outputs) {
+          parts_[output.get()] = Part::Target;
+        }
+        found = true;
+      }
+    }
+    return found;
+  }
+
   // The source's values that step reads.
   void collect_cut() {
+    cut_.clear();
     const auto note = [&](const Value *value) {
       if (parts_.at(value) == Part::Source &&
           std::find(cut_.begin(), cut_.end(), value) == cut_.end()) {
