@@ -277,6 +277,55 @@ TEST(Split, PassesOnAnInputForItsSize) {
   EXPECT_LE(largest_difference(evaluate(*split.step, ordered(*split.step, tensors)), expected), 0);
 }
 
+// Heads in the batch's axis: in which order they stand there nothing says, so rows could not be
+// picked.
+TEST(Split, CutsWhereTheBatchStandsAlone) {
+  const std::unique_ptr<Graph> whole = parse_graph(R"(graph g (
+    src: f32[batch, m, 4], tgt: f32[batch, m, 4]) {
+  symbol batch in [1, inf)
+  symbol m in [1, inf)
+  memory = neg(src)
+  apart = reshape(memory) {shape = [batch, m, 2, 2]}
+  first = transpose(apart) {perm = (2, 0, 1, 3)}
+  heads = reshape(first) {shape = [2 * batch, m, 2]}
+  keys = abs(heads)
+  tgt_apart = reshape(tgt) {shape = [batch, m, 2, 2]}
+  tgt_first = transpose(tgt_apart) {perm = (2, 0, 1, 3)}
+  tgt_heads = reshape(tgt_first) {shape = [2 * batch, m, 2]}
+  y = mul(tgt_heads, keys)
+  return y as out
+}
+)");
+  SplitGraph split = split_at_sources(*whole, {"src"});
+  verify(*split.encode);
+  verify(*split.step);
+  ASSERT_EQ(split.encode->output_count(), 1U);
+  EXPECT_EQ(to_string(split.encode->output(0)->type), "f32[2, batch, m, 2]");
+  std::map<std::string, Tensor> tensors = {{"src", random_tensor({3, 5, 4}, 1)},
+                                           {"tgt", random_tensor({3, 5, 4}, 2)}};
+  const std::vector<Tensor> expected = evaluate(*whole, ordered(*whole, tensors));
+  tensors[split.encode->output_name(0)] =
+      evaluate(*split.encode, ordered(*split.encode, tensors))[0];
+  EXPECT_LE(largest_difference(evaluate(*split.step, ordered(*split.step, tensors)), expected), 0);
+}
+
+// A frozen batch: which axis it is nothing says, but of the tokens.
+TEST(Split, LeavesAFrozenBatchWhole) {
+  const std::unique_ptr<Graph> whole = parse_graph(R"(graph g (
+    src: f32[4, 4, 4], tgt: f32[4, n, 4]) {
+  symbol n in [1, inf)
+  memory = neg(src)
+  turned = transpose(memory) {perm = (1, 0, 2)}
+  y = matmul(tgt, turned)
+  return y as out
+}
+)");
+  SplitGraph split = split_at_sources(*whole, {"src"});
+  verify(*split.step);
+  EXPECT_EQ(split.encode->output_count(), 0U);
+  EXPECT_EQ(split.links, (std::map<std::string, std::string>{{"src", "src"}}));
+}
+
 TEST(Compose, APartIsBoundByName) {
   const std::unique_ptr<Graph> into = parse_graph(R"(graph a (x: f32[n, 4]) {
   symbol n in [1, inf)
