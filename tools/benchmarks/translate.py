@@ -14,15 +14,16 @@ slowest and the fastest repetition.
                 between steps, sentences sorted by length, finished ones dropped; token ids to token ids
   ctranslate2   translate_batch, beam_size 1, on a model made of the ONNX files' own weights; tokens to tokens
 
-Peaks of the machine are measured in the same run: multiply-adds by `sylvite bench`, reading by numpy over a buffer as
-large as the weights of a decoding step. "Weights read": steps a second times those bytes, and their share of that
-bandwidth; caches and the encoder come on top. Memory: the most that was resident, of the peers with Python
-(30 MB). Cold start: from the start of the process to a loaded model, and to one translated sentence, files in the
-page cache, all threads. Model files of the peers: graphs or model and tokenizer; packages: as installed. "Same
-tokens": of how many sentences the ids equal those of Sylvite.
+Peaks of the machine are measured in the same run: multiply-adds by `sylvite bench`, reading (before and after each
+row; the best counts) by read_bandwidth.c over a buffer as large as the weights of a decoding step. "Weights read":
+steps a second times those bytes, and their share of that bandwidth; caches and the encoder come on top. Memory: the
+most that was resident, of the peers with Python (30 MB). Cold start: from the start of the process to a loaded model,
+and to one translated sentence, files in the page cache, all threads. Model files of the peers: graphs or model and
+tokenizer; packages: as installed. "Same tokens": of how many sentences the ids equal those of Sylvite.
 
-The peers get an environment of their own (pip, 370 MB), once. Nothing else should run meanwhile; when something must,
---realtime as root (docs/performance.md)."""
+The peers get an environment of their own (pip, 370 MB), once. Nothing else should run meanwhile. Where something must,
+--realtime as root pins the rows with one thread (docs/performance.md); those with more need an idle machine: under
+real-time priority, threads of the peers that wait for each other do so on each other's core."""
 
 import argparse
 import atexit
@@ -66,7 +67,7 @@ def parse_arguments():
                         help=",".join(ENGINES))
     parser.add_argument("--no-bundled", action="store_true", help="only the FOLDERs")
     parser.add_argument("--realtime", action="store_true",
-                        help="chrt -f 10 for what is measured; with one thread, taskset to the last core")
+                        help="with one thread: chrt -f 10, and taskset to the last core")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="all figures, each repetition")
     parser.add_argument("--sylvite", type=pathlib.Path, default=ROOT / "build/bin/sylvite", metavar="FILE",
                         help="the compiler (build/bin/sylvite)")
@@ -90,8 +91,14 @@ def say(text):
 def output_of(*words):
     done = subprocess.run([str(word) for word in words], stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
-        sys.exit(f"tools/bench: {words[0]} {words[1]} failed with exit code {done.returncode}")
+        sys.exit(f"tools/bench: exit code {done.returncode} of {' '.join(map(str, words))}")
     return done.stdout
+
+
+def scheduled(a, threads):
+    """What stands before a measured command."""
+    pinned = a.realtime and threads == 1
+    return ["chrt", "-f", 10, "taskset", "-c", max(os.sched_getaffinity(0))] if pinned else []
 
 
 def set_up_peers(a):
@@ -108,9 +115,7 @@ class Process:
     """A translator that waits for sentences."""
 
     def __init__(self, a, command, threads):
-        if a.realtime:
-            pin = ["taskset", "-c", str(max(os.sched_getaffinity(0)))] if threads == 1 else []
-            command = ["chrt", "-f", "10", *pin, *command]
+        command = [*scheduled(a, threads), *command]
         self.begin = time.perf_counter()
         self.log = a.work / "log"
         self.process = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE,
@@ -196,14 +201,21 @@ class Model:
 
 
 def machine(a, model, threads):
-    peak = json.loads(output_of(a.sylvite, "bench", ROOT / "examples/vit/model.onnx", "--size", "batch=1",
-                                "--runs", 1, "--threads", threads, "--json"))
-    read = float(output_of(model.python, PEERS, "bandwidth", model.step_bytes, threads))
-    return {"threads": threads, "cpu": peak["cpu"], "isa": peak["isa"], "gflops": peak["fma_peak_gflops"],
-            "read_bandwidth": read}
+    peak = json.loads(output_of(*scheduled(a, threads), a.sylvite, "bench", ROOT / "examples/vit/model.onnx",
+                                "--size", "batch=1", "--runs", 1, "--threads", threads, "--json"))
+    return {"threads": threads, "cpu": peak["cpu"], "isa": peak["isa"], "gflops": peak["fma_peak_gflops"]}
 
 
-def measure_row(a, model, sentences, threads, batch, bandwidth):
+def read_bandwidth(a, model, threads):
+    """Bytes a second."""
+    program = a.work / "read_bandwidth"
+    if not program.exists():
+        source = PEERS.with_name("read_bandwidth.c")
+        output_of("cc", "-O3", "-march=native", "-pthread", "-o", program, source)
+    return float(output_of(*scheduled(a, threads), program, model.step_bytes, threads))
+
+
+def measure_row(a, model, sentences, threads, batch):
     """The engines' figures at one number of threads and one batch size."""
     if not model.bundled:
         count = min(len(sentences), a.count if batch == 1 else 4 * batch)
@@ -236,8 +248,7 @@ def measure_row(a, model, sentences, threads, batch, bandwidth):
         median = statistics.median(row["seconds"])
         row |= {"peak_megabytes": processes[engine].end(), "tokens_per_second": row["tokens"] / median,
                 "slowest": row["tokens"] / max(row["seconds"]), "fastest": row["tokens"] / min(row["seconds"]),
-                "words_per_second": words / median, "weights_read": steps * model.step_bytes / median,
-                "share_of_bandwidth": steps * model.step_bytes / median / bandwidth}
+                "words_per_second": words / median, "weights_read": steps * model.step_bytes / median}
     return list(rows.values())
 
 
@@ -304,8 +315,15 @@ def main():
                   "packages": PACKAGES, "max_length": model.most, "step_bytes": model.step_bytes,
                   "weights": model.weights, "machine": [machine(a, model, n) for n in a.threads], "rows": []}
         for peak in result["machine"]:
+            threads = peak["threads"]
+            speeds, rows = [read_bandwidth(a, model, threads)], []
             for batch in a.batch:
-                result["rows"] += measure_row(a, model, sentences, peak["threads"], batch, peak["read_bandwidth"])
+                rows += measure_row(a, model, sentences, threads, batch)
+                speeds.append(read_bandwidth(a, model, threads))
+            peak |= {"read_bandwidth": max(speeds), "read_bandwidths": speeds}
+            for row in rows:
+                row["share_of_bandwidth"] = row["weights_read"] / max(speeds)
+            result["rows"] += rows
         result["start"] = measure_start(a, model, sentences[0])
         results.append(result)
         print_model(result)

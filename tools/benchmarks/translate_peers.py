@@ -3,7 +3,6 @@
     translate_peers.py convert FOLDER OUT            FOLDER's weights as a CTranslate2 model; prints sizes
     translate_peers.py onnxruntime FOLDER ...        translates greedily
     translate_peers.py ctranslate2 FOLDER:OUT ...    the same
-    translate_peers.py bandwidth BYTES THREADS       prints how fast that many bytes are read, in bytes/s
 
 The translators print "ready", then answer each line of standard input, a JSON list of sentences, with a
 JSON object: {"seconds", "ids"}. The clock runs from token ids to token ids.
@@ -12,7 +11,6 @@ JSON object: {"seconds", "ids"}. The clock runs from token ids to token ids.
 import json
 import pathlib
 import sys
-import threading
 import time
 
 import numpy as np
@@ -261,26 +259,9 @@ def convert(folder, out):
     print(json.dumps({"step_bytes": 4 * sum(array.size for array in matrices + vectors)}))
 
 
-def bandwidth(size, threads):
-    data = np.ones(size // 4 // threads * threads, np.float32)
-    parts = np.split(data, threads)
-    best = float("inf")
-    for _ in range(15):
-        workers = [threading.Thread(target=np.max, args=(part,)) for part in parts]
-        begin = time.perf_counter()
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-        best = min(best, time.perf_counter() - begin)
-    print(data.nbytes / best)
-
-
 if __name__ == "__main__":
     kind, *rest = sys.argv[1:]
     if kind == "convert":
         convert(pathlib.Path(rest[0]), pathlib.Path(rest[1]))
-    elif kind == "bandwidth":
-        bandwidth(int(rest[0]), int(rest[1]))
     else:
         serve(kind, rest[0], *map(int, rest[1:]))
