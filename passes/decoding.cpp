@@ -29,6 +29,16 @@ Value *replace_input(Graph &graph, Value *old, TensorType type) {
   return graph.add_input(name, std::move(type));
 }
 
+// An input of ours, which must not have the name of one of the user's.
+Value *add_own_input(Graph &graph, const char *name, TensorType type) {
+  if (find_input(graph, name) != nullptr) {
+    throw_model_error("input '", name,
+                      "' has a name that a translator needs for an input of its "
+                      "own; rename it");
+  }
+  return graph.add_input(name, std::move(type));
+}
+
 // What the caches of a step have in common.
 struct Table {
   Value *input = nullptr;
@@ -64,8 +74,8 @@ void add_table(Graph &graph, const CachePair &cache, const Node &join, size_t ax
   if (table.input == nullptr) {
     table = {nullptr, "", past[0], past[axis], rows[axis]};
     const Dim columns = floor_div(table.past + table.length - 1, kCacheBlock) + 1;
-    graph.add_input(kCachePast, {DType::Bool, {table.past}});
-    table.input = graph.add_input(kCacheTable, {DType::I32, {table.batch, columns}});
+    add_own_input(graph, kCachePast, {DType::Bool, {table.past}});
+    table.input = add_own_input(graph, kCacheTable, {DType::I32, {table.batch, columns}});
     table.blocks = graph.symbols.fresh_name("blocks");
     graph.symbols.declare(table.blocks, {SymbolKind::Input, 1, {}});
   } else if (past[0] != table.batch || past[axis] != table.past || rows[axis] != table.length) {
@@ -146,7 +156,7 @@ bool pick_sources(Graph &graph, const std::vector<std::string> &inputs, const Di
   }
   const std::string sources = graph.symbols.fresh_name("sources");
   graph.symbols.declare(sources, {SymbolKind::Input, 1, {}});
-  Value *rows = graph.add_input(kSourceRows, {DType::I32, {batch}});
+  Value *rows = add_own_input(graph, kSourceRows, {DType::I32, {batch}});
   for (const auto &[old, axis] : picked) {
     TensorType type = old->type;
     type.shape[axis] = Dim::symbol(sources);
@@ -174,7 +184,7 @@ void keep_scores_of_one(Graph &graph, const std::string &scores, bool last) {
   };
   if (shape.size() == 3) {
     if (!last) {
-      Value *position = graph.add_input(kScorePosition, {DType::I32, {1}});
+      Value *position = add_own_input(graph, kScorePosition, {DType::I32, {1}});
       value = add(Op::Gather, {value, position}, {{"axis", int64_t{1}}});
     } else if (!shape[1].is(1)) {
       value = add(Op::Slice, {value},

@@ -140,8 +140,11 @@ class Guess {
   void guess_combined(const fs::path &file) {
     const std::unique_ptr<Graph> graph = import_onnx(file, {}).graph;
     const std::vector<const Value *> inputs = token_inputs(*graph);
+    // The target first: "decoder_input_ids" has a word of each.
     const Value *target = choose(inputs, kTargetWords);
-    const Value *source = choose(inputs, kSourceWords);
+    std::vector<const Value *> others = inputs;
+    std::erase(others, target);
+    const Value *source = choose(others, kSourceWords);
     if (inputs.size() == 2 && (source == nullptr || target == nullptr || source == target)) {
       source = inputs[0];
       target = inputs[1];

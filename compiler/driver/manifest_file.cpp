@@ -223,10 +223,12 @@ void read_tokens(const JsonSettings &settings, TranslateTask &task) {
 
 void read_decoding(const JsonSettings &settings, sylvite_translate_task &task) {
   const JsonSettings section = settings.section("decoding");
-  section.expect_keys({"beams", "max_length", "max_source", "length_penalty", "early_stopping"});
+  section.expect_keys(
+      {"beams", "max_length", "max_source", "max_target", "length_penalty", "early_stopping"});
   task.beams = static_cast<int32_t>(section.integer("beams", 1, 1, 1000));
   task.max_length = static_cast<int32_t>(section.integer("max_length", 128, 1, 1'000'000));
   task.max_source = static_cast<int32_t>(section.integer("max_source", 0, 0, 1'000'000));
+  task.max_target = static_cast<int32_t>(section.integer("max_target", 0, 0, 1'000'000));
   task.length_penalty = static_cast<float>(section.number("length_penalty", 1));
   const json *early = section.find("early_stopping");
   if (early != nullptr && *early == "never") {
@@ -342,6 +344,9 @@ std::string manifest_text(const TranslateManifest &manifest) {
   }
   if (task.max_source > 0) {
     object["decoding"]["max_source"] = task.max_source;
+  }
+  if (task.max_target > 0) {
+    object["decoding"]["max_target"] = task.max_target;
   }
   return object.dump(2) + "\n";
 }

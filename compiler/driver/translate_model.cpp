@@ -8,6 +8,8 @@
 #include "compiler/driver/translate_model.h"
 
 #include <algorithm>
+#include <optional>
+#include <set>
 #include <string_view>
 #include <utility>
 
@@ -176,6 +178,43 @@ void split_combined(const TranslateManifest &manifest, const LowerOptions &optio
   });
 }
 
+// Guards on sizes that no input has any more.
+void drop_unbound_guards(Graph &graph) {
+  std::set<std::string> bound;
+  for (const Value *input : graph.inputs()) {
+    for (const Dim &dim : input->type.shape) {
+      const std::set<std::string> names = symbols_of(dim);
+      bound.insert(names.begin(), names.end());
+    }
+  }
+  const auto is_unbound = [&](const Dim &dim) {
+    const std::set<std::string> names = symbols_of(dim);
+    return !std::includes(bound.begin(), bound.end(), names.begin(), names.end());
+  };
+  std::erase_if(graph.guards, [&](const Guard &guard) {
+    return is_unbound(guard.left) || is_unbound(guard.right);
+  });
+}
+
+// Cuts the first decoder down to what later steps take from it, which is the source's alone: its
+// own tokens have the name of the encoder's, usually, and are not the same.
+void keep_what_lasts(Graph &first, const Graph &encoder, const TranslateManifest &manifest) {
+  std::vector<std::string> wanted;
+  for (const auto &[input, name] : manifest.step.sources) {
+    const bool known = std::find(wanted.begin(), wanted.end(), name) != wanted.end();
+    if (!known && find_output(encoder, name) == nullptr && find_output(first, name) != nullptr) {
+      wanted.push_back(name);
+    }
+  }
+  keep_outputs(first, wanted);
+  drop_unused_inputs(first, {});
+  drop_unbound_guards(first);
+  if (find_input(first, manifest.first->tokens) != nullptr) {
+    throw_model_error("what later steps take from it unchanged depends on its tokens, '",
+                      manifest.first->tokens, "'");
+  }
+}
+
 LoweredModel lower_encode(const TranslateManifest &manifest, const LowerOptions &options) {
   LoweredModel model = import_model(manifest.encoder.file, options);
   Graph &graph = *model.graph;
@@ -183,14 +222,45 @@ LoweredModel lower_encode(const TranslateManifest &manifest, const LowerOptions 
   std::map<std::string, Value *> outputs;
   if (manifest.first) {
     const LoweredModel first = import_decoder(*manifest.first, options);
-    const std::map<std::string, Value *> bound = bindings(graph, manifest);
-    in_file(manifest.first->file, [&] { outputs = add_part(graph, *first.graph, bound); });
+    in_file(manifest.first->file, [&] { check_decoder(*first.graph, *manifest.first); });
+    std::map<std::string, Value *> bound = bindings(graph, manifest);
+    in_file(manifest.first->file, [&] {
+      keep_what_lasts(*first.graph, graph, manifest);
+      std::erase_if(bound, [&](const auto &input) {
+        return find_input(*first.graph, input.first) == nullptr;
+      });
+      outputs = add_part(graph, *first.graph, bound);
+    });
     model.model_hash += first.model_hash;
   }
   add_encoder_outputs(graph, outputs, manifest);
   drop_unused_inputs(graph, {manifest.encoder.tokens, manifest.encoder.mask});
   lower_graph(model, options);
   return model;
+}
+
+// Where encode's tensors have its batch, step's have its own: two graphs may call it by two names.
+void align_batches(const TranslateManifest &manifest, const TranslateManifest::Decoder &decoder,
+                   const Plan &encode, Graph &step) {
+  const int32_t tokens = place_of_input(encode, manifest.encoder.tokens);
+  const Dim batch = encode.inputs[static_cast<size_t>(tokens)].type.shape.at(0);
+  const Dim own = input_of(step, decoder.tokens).type.shape.at(0);
+  for (const auto &[input, name] : decoder.sources) {
+    const int32_t output = place_of_output(encode, name), place = place_of_input(encode, name);
+    const Value *to = find_input(step, input);
+    if (to == nullptr || (output < 0 && place < 0)) {
+      continue;
+    }
+    const TensorType &from = output >= 0 ? encode.outputs[static_cast<size_t>(output)].type
+                                         : encode.inputs[static_cast<size_t>(place)].type;
+    for (size_t axis = 0; axis < from.shape.size() && from.rank() == to->type.rank(); ++axis) {
+      const std::optional<std::string> symbol = to->type.shape[axis].as_symbol();
+      if (from.shape[axis] == batch && batch.as_symbol() && symbol && own.as_symbol() &&
+          own != to->type.shape[axis]) {
+        step.substitute_symbol(*symbol, own);
+      }
+    }
+  }
 }
 
 // Turns the decoder's graph into a step.
@@ -234,9 +304,14 @@ void fill_places(const TranslateManifest::Encoder &encoder,
   settings.fixed_target = decoder.caches.empty() ? fixed_length(step, settings.step_tokens) : 0;
   for (const auto &[input, name] : decoder.sources) {
     const int32_t to = place_of_input(step, input), output = place_of_output(encode, name);
-    const int32_t from = output >= 0 ? output : -1 - place_of_input(encode, name);
+    const int32_t place = place_of_input(encode, name);
+    if (to >= 0 && output < 0 && place != settings.source_tokens &&
+        (place < 0 || place != settings.source_mask)) {
+      throw_model_error("input '", input, "' of the decoder should get '", name,
+                        "', which is no output of the encoder, nor its tokens or mask");
+    }
     if (to >= 0) {
-      task.links.push_back({from, to});
+      task.links.push_back({output >= 0 ? output : -1 - place, to});
     }
   }
   for (const CachePair &cache : decoder.caches) {
@@ -255,10 +330,11 @@ LoweredTranslator lower_translator(const TranslateManifest &manifest, const Lowe
   } else {
     translator.encode = lower_encode(manifest, options);
     translator.step = import_step(decoder, options);
+    align_batches(manifest, decoder, translator.encode.plan, *translator.step.graph);
   }
   lower_step(decoder, options, translator.step);
   translator.task = manifest.task;
-  fill_places(manifest.encoder, decoder, translator);
+  in_file(manifest.origin, [&] { fill_places(manifest.encoder, decoder, translator); });
   check_translator(manifest, translator);
   return translator;
 }
