@@ -8,11 +8,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <limits>
@@ -516,9 +516,9 @@ TEST(HostileNpz, EntriesMayShareBytes) {
   std::memcpy(&end[10], &kCopies, 2);
   std::memcpy(&end[12], &bytes, 4);
   bomb.insert(bomb.end(), end.begin(), end.end());
-  const auto start = std::chrono::steady_clock::now();
+  const std::clock_t start = std::clock();  // other work on the machine does not count
   EXPECT_THAT(error_of(parse_npz(bomb, "x.npz")), HasSubstr("larger than"));
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(2));
+  EXPECT_LT(std::clock() - start, 2 * CLOCKS_PER_SEC);
 }
 
 TEST(HostileNpz, TruncatedAnywhere) {
