@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "compiler/ir/compose.h"
@@ -202,6 +203,30 @@ void keep_scores_of_one(Graph &graph, const std::string &scores, bool last) {
       graph.set_output(i, value);
     }
   }
+}
+
+void drop_unused_inputs(Graph &graph, const std::vector<std::string> &kept) {
+  const std::vector<Value *> inputs = graph.inputs();
+  for (Value *input : inputs) {
+    const bool keep = std::find(kept.begin(), kept.end(), input->name) != kept.end();
+    if (!keep && input->users.empty() && !graph.is_output(input)) {
+      graph.erase_input(input);
+    }
+  }
+}
+
+void drop_unbound_guards(Graph &graph) {
+  std::set<std::string> bound;
+  for (const Value *input : graph.inputs()) {
+    for (const Dim &dim : input->type.shape) {
+      bound.merge(symbols_of(dim));
+    }
+  }
+  std::erase_if(graph.guards, [&](const Guard &guard) {
+    std::set<std::string> symbols = symbols_of(guard.left);
+    symbols.merge(symbols_of(guard.right));
+    return !std::includes(bound.begin(), bound.end(), symbols.begin(), symbols.end());
+  });
 }
 
 void keep_outputs(Graph &graph, const std::vector<std::string> &outputs) {

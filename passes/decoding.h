@@ -35,8 +35,9 @@ void keep_caches(Graph &graph, const std::vector<CachePair> &caches);
 // batch axis), rows cannot be picked: nothing is changed and the answer is false.
 bool pick_sources(Graph &graph, const std::vector<std::string> &inputs, const Dim &batch);
 
-// The output `scores`, [batch, length, n] or [batch, n] before, is f32 [batch, n] of one position alone:
-// the last, or, where tokens are padded to a fixed length, the one that the input score_position says.
+// The output `scores`, [batch, length, n] or [batch, n] before, is f32 [batch, n] of one position
+// alone: the last, or, where tokens are padded to a fixed length, the one that the input
+// score_position says.
 void keep_scores_of_one(Graph &graph, const std::string &scores, bool last);
 
 // One graph of source and target, cut in two where what depends on the source alone ends.
@@ -48,6 +49,11 @@ struct SplitGraph {
 };
 // `sources`: the inputs that belong to the source; all others are the target's.
 SplitGraph split_at_sources(const Graph &whole, const std::vector<std::string> &sources);
+
+// Removes the inputs that nothing reads, but for the `kept` ones.
+void drop_unused_inputs(Graph &graph, const std::vector<std::string> &kept);
+// Removes the guards on sizes that no input has.
+void drop_unbound_guards(Graph &graph);
 
 // Removes all outputs but these, and what only the others needed.
 void keep_outputs(Graph &graph, const std::vector<std::string> &outputs);

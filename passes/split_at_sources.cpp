@@ -212,15 +212,14 @@ class Splitter {
     return result;
   }
 
-  // Inputs of the other part, which nothing reads any more.
-  void drop_inputs(Graph &graph, bool sources) const {
-    const std::vector<Value *> inputs = graph.inputs();
-    for (Value *input : inputs) {
-      if (contains(sources_, input->name) == sources && input->users.empty() &&
-          !graph.is_output(input)) {
-        graph.erase_input(input);
+  std::vector<std::string> target_inputs() const {
+    std::vector<std::string> names;
+    for (const Value *input : whole_.inputs()) {
+      if (!contains(sources_, input->name)) {
+        names.push_back(input->name);
       }
     }
+    return names;
   }
 
   void cut_step(Graph &step, std::map<std::string, std::string> &links) const {
@@ -233,19 +232,9 @@ class Splitter {
       }
     }
     step.remove_dead();
-    drop_inputs(step, true);
+    drop_unused_inputs(step, target_inputs());
     add_inputs_for_sizes(step, links);
-    std::set<std::string> known;
-    for (const Value *input : step.inputs()) {
-      for (const Dim &dim : input->type.shape) {
-        known.merge(symbols_of(dim));
-      }
-    }
-    std::erase_if(step.guards, [&](const Guard &guard) {  // encode has those of the source alone
-      std::set<std::string> symbols = symbols_of(guard.left);
-      symbols.merge(symbols_of(guard.right));
-      return !std::includes(known.begin(), known.end(), symbols.begin(), symbols.end());
-    });
+    drop_unbound_guards(step);  // encode has those of the source alone
   }
 
   // Inputs of the source that step takes for sizes which no other of its inputs has as an axis.
@@ -284,10 +273,8 @@ class Splitter {
       }
     }
     encode.remove_dead();
-    drop_inputs(encode, false);
-    std::erase_if(encode.guards, [&](const Guard &guard) {
-      return mentions_any({guard.left, guard.right}, target_symbols_);
-    });
+    drop_unused_inputs(encode, sources_);
+    drop_unbound_guards(encode);
     for (const std::string &symbol : target_symbols_) {
       encode.symbols.erase(symbol);
     }

@@ -17,6 +17,8 @@ namespace {
 using nlohmann::json;
 namespace fs = std::filesystem;
 
+// By enum sylvite_score_kind.
+constexpr const char *kScoreKinds[] = {"logits", "probabilities", "log_probabilities"};
 constexpr int64_t kMostTokens = std::numeric_limits<int32_t>::max();
 
 // Of the folder's files with this extension the one called most like it; or empty.
@@ -130,12 +132,11 @@ void read_graphs(const JsonSettings &settings, TranslateManifest &manifest) {
 void read_score_kind(const JsonSettings &settings, sylvite_translate_task &task) {
   const std::string kind =
       settings.find("scores_are") == nullptr ? "logits" : settings.text("scores_are");
-  static constexpr const char *kKinds[] = {"logits", "probabilities", "log_probabilities"};
-  const auto found = std::find(std::begin(kKinds), std::end(kKinds), kind);
-  if (found == std::end(kKinds)) {
+  const auto found = std::find(std::begin(kScoreKinds), std::end(kScoreKinds), kind);
+  if (found == std::end(kScoreKinds)) {
     settings.fail("scores_are", "\"logits\", \"probabilities\" or \"log_probabilities\"");
   }
-  task.score_kind = static_cast<int32_t>(found - std::begin(kKinds));
+  task.score_kind = static_cast<int32_t>(found - std::begin(kScoreKinds));
 }
 
 void read_tokenizers(const JsonSettings &settings, TranslateManifest &manifest) {
@@ -301,8 +302,7 @@ std::string manifest_text(const TranslateManifest &manifest) {
       object["decoder_with_past"] = names_as_json(manifest.step);
     }
   }
-  static constexpr const char *kKinds[] = {"logits", "probabilities", "log_probabilities"};
-  object["scores_are"] = kKinds[task.score_kind];
+  object["scores_are"] = kScoreKinds[task.score_kind];
   object["tokenizer"]["kind"] = manifest.tokenizers.kind;
   const auto name_file = [&](const char *key, const fs::path &file) {
     if (!file.empty()) {

@@ -147,14 +147,16 @@ void add_encoder_outputs(Graph &encoder, const std::map<std::string, Value *> &f
   encoder.remove_dead();
 }
 
-void drop_unused_inputs(Graph &graph, const std::vector<std::string> &kept) {
-  const std::vector<Value *> inputs = graph.inputs();
-  for (Value *input : inputs) {
-    const bool keep = std::find(kept.begin(), kept.end(), input->name) != kept.end();
-    if (!keep && input->users.empty() && !graph.is_output(input)) {
-      graph.erase_input(input);
-    }
-  }
+// What is known of a model's file, for another graph that is made of it.
+LoweredModel described_as(const LoweredModel &model) {
+  LoweredModel other;
+  other.file = model.file;
+  other.files = model.files;
+  other.name = model.name;
+  other.model_hash = model.model_hash;
+  other.producer = model.producer;
+  other.opset = model.opset;
+  return other;
 }
 
 // One graph of both: encode and step are its parts. What step takes from encode is found, not said.
@@ -171,28 +173,10 @@ void split_combined(const TranslateManifest &manifest, const LowerOptions &optio
     keep_outputs(*whole.graph, {manifest.step.scores});
     SplitGraph split = split_at_sources(*whole.graph, sources);
     links = std::move(split.links);
-    translator.encode = import_model(manifest.step.file, options);
+    translator.encode = described_as(whole);
     translator.encode.graph = std::move(split.encode);
     translator.step = std::move(whole);
     translator.step.graph = std::move(split.step);
-  });
-}
-
-// Guards on sizes that no input has any more.
-void drop_unbound_guards(Graph &graph) {
-  std::set<std::string> bound;
-  for (const Value *input : graph.inputs()) {
-    for (const Dim &dim : input->type.shape) {
-      const std::set<std::string> names = symbols_of(dim);
-      bound.insert(names.begin(), names.end());
-    }
-  }
-  const auto is_unbound = [&](const Dim &dim) {
-    const std::set<std::string> names = symbols_of(dim);
-    return !std::includes(bound.begin(), bound.end(), names.begin(), names.end());
-  };
-  std::erase_if(graph.guards, [&](const Guard &guard) {
-    return is_unbound(guard.left) || is_unbound(guard.right);
   });
 }
 

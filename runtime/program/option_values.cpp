@@ -23,6 +23,17 @@ Error parse_count(const char *option_name, const char *text, int max, int *value
   return {};
 }
 
+Error parse_file(const char *option_name, const char *text, const char *kind, std::string *file) {
+  if (*text == 0) {
+    return usage(text_of(option_name, ": expected ", kind, ", got nothing"));
+  }
+  if (!file->empty()) {
+    return usage(text_of(option_name, " is given twice"));
+  }
+  *file = text;
+  return {};
+}
+
 Error parse_real(const char *option_name, const char *text, float *value) {
   char *end = nullptr;
   *value = strtof(text, &end);

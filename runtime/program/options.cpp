@@ -71,17 +71,6 @@ Error parse_named_file(const char *option_name, const char *text, std::vector<Na
   return {};
 }
 
-Error parse_file(const char *option_name, const char *text, std::string *file) {
-  if (*text == 0) {
-    return usage(text_of(option_name, ": expected FILE.npz, got nothing"));
-  }
-  if (!file->empty()) {
-    return usage(text_of(option_name, " is given twice"));
-  }
-  *file = text;
-  return {};
-}
-
 // Whether what is written to one file would replace the other one. Devices and pipes take both.
 bool same_file(const std::string &a, const std::string &b) {
   struct stat status_a{}, status_b{};
@@ -132,9 +121,9 @@ Error choose(Action action, const char *name, const char **chosen, ProgramOption
 Error parse_one(int code, const char *argument, const char **chosen, ProgramOptions *options) {
   switch (code) {
     case kInputs:
-      return parse_file("--inputs", argument, &options->inputs_file);
+      return parse_file("--inputs", argument, "FILE.npz", &options->inputs_file);
     case kOutputs:
-      return parse_file("--outputs", argument, &options->outputs_file);
+      return parse_file("--outputs", argument, "FILE.npz", &options->outputs_file);
     case kInput:
       return parse_named_file("--input", argument, &options->inputs);
     case kOutput:

@@ -56,15 +56,6 @@ constexpr option kOptions[] = {
     {nullptr, 0, nullptr, 0},
 };
 
-Error parse_text_file(const char *option_name, const char *text, std::string *file) {
-  if (*text == 0 || !file->empty()) {
-    return usage(*text == 0 ? text_of(option_name, ": expected a file, got nothing")
-                            : text_of(option_name, " is given twice"));
-  }
-  *file = text;
-  return {};
-}
-
 Error parse_early_stopping(const char *text, std::optional<int32_t> *value) {
   constexpr const char *kWords[] = {"no", "yes", "never"};
   for (int32_t i = 0; i < 3; ++i) {
@@ -87,9 +78,9 @@ Error parse_one(int code, const char *argument, ProgramOptions *options) {
   };
   switch (code) {
     case kInput:
-      return parse_text_file("--input", argument, &translate.input);
+      return parse_file("--input", argument, "a file", &translate.input);
     case kOutput:
-      return parse_text_file("--output", argument, &translate.output);
+      return parse_file("--output", argument, "a file", &translate.output);
     case kBeam:
       return count("--beam", kMostBeams, &translate.beams);
     case kMaxLength:
