@@ -79,8 +79,10 @@ void run_jobs(std::vector<Job> &jobs, const CompileOptions &options, const Kerne
       }
     }
   };
-  const size_t threads =
-      std::min(jobs.size(), static_cast<size_t>(options.jobs > 0 ? options.jobs : usable_cores()));
+  // Halide's library is not built with the thread sanitizer: what two of its compilations share,
+  // and what memory they pass on, would read as races.
+  const int wanted = options.jobs > 0 ? options.jobs : options.sanitize_thread ? 1 : usable_cores();
+  const size_t threads = std::min(jobs.size(), static_cast<size_t>(wanted));
   std::vector<std::jthread> others;
   for (size_t i = 1; i < threads; ++i) {
     others.emplace_back(work);
