@@ -1,7 +1,7 @@
-# Copies what zig links a static musl program from (start file, C and C++ libraries, compiler support) out of its
-# cache, where they lie under names that are hashes: links an empty program and reads the command that zig says
-# it ran. Run by runtime/program.cmake:
-#   cmake -DZIG=... -DTARGET=x86_64-linux-musl -DSOURCE=empty.cpp -DWORK=folder -DTO=folder -P this
+# Copies what zig links a program from (start file, C and C++ libraries, compiler support) out of its cache, where
+# they lie under names that are hashes: links an empty program and reads the command that zig says it ran. Run by
+# runtime/program.cmake and runtime/library.cmake; WANTED must be among them:
+#   cmake -DZIG=... -DTARGET=x86_64-linux-musl -DSOURCE=empty.cpp -DWORK=folder -DTO=folder -DWANTED=crt1.o,... -P this
 cmake_minimum_required(VERSION 3.25)
 file(MAKE_DIRECTORY ${WORK} ${TO})
 execute_process(
@@ -20,7 +20,8 @@ foreach(file ${files})
   file(COPY_FILE ${file} ${TO}/${name}.part)
   file(RENAME ${TO}/${name}.part ${TO}/${name})
 endforeach()
-foreach(name crt1.o libc.a libc++.a libc++abi.a libunwind.a libcompiler_rt.a)
+string(REPLACE "," ";" WANTED "${WANTED}")
+foreach(name ${WANTED})
   if(NOT name IN_LIST names)
     message(FATAL_ERROR "zig's link for ${TARGET} does not name ${name}:\n${lines}")
   endif()

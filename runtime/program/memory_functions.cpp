@@ -1,6 +1,9 @@
 // What a program brings in place of parts of the C++ library. operator new and delete: malloc
 // without exceptions. The C++ library's own would bring the whole machinery of throwing and
 // unwinding into programs that never throw, a third of their size.
+//
+// The runtime for applications (runtime/library.cmake) has the same under local names: the
+// application's own operators and exceptions are not touched.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,9 +13,14 @@
 
 namespace {
 
+// Of what is small: large memory is asked for in ways that may be refused (runtime/memory.h).
 [[noreturn]] void out_of_memory() {
   fprintf(stderr, "%s: out of memory\n", program_invocation_short_name);
+#ifdef SYLVITE_LIBRARY
+  abort();  // as an application ends that does not catch std::bad_alloc
+#else
   _exit(1);
+#endif
 }
 
 void *aligned(size_t size, std::align_val_t alignment) {
