@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-enum { kSylviteAbiVersion = 2, kSylviteMaxRank = 8, kSylviteIsaCount = 2 };
+enum { kSylviteAbiVersion = 3, kSylviteMaxRank = 8, kSylviteIsaCount = 2 };
 
 /* Element types; the same order as the compiler's DType. */
 enum sylvite_dtype_code {
@@ -210,6 +210,7 @@ struct sylvite_program {
   const int64_t *weight_offsets;        /* into the weight image, 64-byte aligned */
   int64_t weight_bytes;                 /* size of the image */
   uint64_t weight_hash;                 /* what the image's header says as model_hash */
+  const void *weights;                  /* the image, in a library; null: the program's own last segment */
 
   /* dims: every dimension of every input, in order. Writes the symbols, the bytes of each intermediate, and
    * every dimension of every output. Checks the symbols' ranges, the guards, and that no tensor has 2^31
@@ -230,13 +231,13 @@ struct sylvite_program {
   const struct sylvite_program *const *entries;
 };
 
-/* Defined by the plan object of every artifact. */
+/* Defined by the plan object of every program; a library's has its prefix instead: PREFIX_program. */
 extern const struct sylvite_program sylvite_program_descriptor;
 
-/* The weight image in a standalone program: the last loadable segment (PT_LOAD, read only, highest address)
- * of the file; the runtime finds it through getauxval(AT_PHDR) and looks for the magic at its p_vaddr (the
- * program is not relocated). It starts with this header, padded to 64 bytes; offsets count from the header's
- * start. */
+/* The weight image. In a library it is a section of its own, which the descriptor names. In a standalone program
+ * it is the last loadable segment (PT_LOAD, read only, highest address) of the file; the runtime finds it through
+ * getauxval(AT_PHDR) and looks for the magic at its p_vaddr (the program is not relocated). It starts with this
+ * header, padded to 64 bytes; offsets count from the header's start. */
 struct sylvite_weight_header {
   char magic[16];         /* "sylvite weights" */
   uint64_t bytes;         /* with the header */

@@ -1,9 +1,9 @@
 // Opening a model: the artifact's version, its instruction set levels against this CPU, its
 // weights. Nothing of the weights but the header is touched.
 //
-// A standalone program carries its weights as the last loadable segment of its own file. The kernel
-// has mapped it before main; the program headers, which the kernel names in the auxiliary vector,
-// say where. So no file is opened and /proc is not needed.
+// A library's descriptor names its weights. A standalone program carries them as the last loadable
+// segment of its own file. The kernel has mapped it before main; the program headers, which the
+// kernel names in the auxiliary vector, say where. So no file is opened and /proc is not needed.
 #include "runtime/model.h"
 
 #include <elf.h>
@@ -188,8 +188,9 @@ sylvite_result sylvite_model_open(const sylvite_program *program, const void *we
           choose_isa(*program, detect_cpu(), getenv("SYLVITE_ISA"), &isa, message, size)) {
     return result;
   }
+  const void *given = weights != nullptr ? weights : program->weights;
   const std::byte *image =
-      weights != nullptr ? static_cast<const std::byte *>(weights) : find_own_weights();
+      given != nullptr ? static_cast<const std::byte *>(given) : find_own_weights();
   if (const sylvite_result result = check_weights(*program, image, message, size)) {
     return result;
   }

@@ -131,7 +131,8 @@ std::vector<std::vector<char>> compile_objects(std::span<const EntryPoint> entri
       }
     }
     const EntryPoint compiled{&plan, entries[i].info};
-    objects.push_back(plan_object({compiled, i, entries.size()}, image, options.isas));
+    objects.push_back(
+        plan_object({compiled, i, entries.size(), options.library_prefix}, image, options.isas));
   }
   return objects;
 }

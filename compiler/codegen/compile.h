@@ -22,6 +22,8 @@ struct CompileOptions {
   int jobs = 0;                     // 0: one a core that we may use
   std::filesystem::path cache_dir;  // empty: no cache
   bool sanitize_address = false, sanitize_thread = false;
+  // For a library: the root's descriptor is PREFIX_program and names the image, PREFIX_weights.
+  std::string library_prefix;
   std::function<void(int done, int total, const std::string &what)> progress;
 };
 
@@ -80,8 +82,8 @@ struct WeightImage {
 WeightImage make_weight_image(std::span<const EntryPoint> entries);
 
 // Compiles every kernel for every ISA (cache, several jobs; a kernel that entry points share once),
-// then each plan's LLVM object; the root's defines `sylvite_program_descriptor`. The same inputs
-// give the same bytes whatever jobs and cache.
+// then each plan's LLVM object; the root's defines `sylvite_program_descriptor`, or a library's
+// name for it. The same inputs give the same bytes whatever jobs and cache.
 std::vector<std::vector<char>> compile_objects(std::span<const EntryPoint> entries,
                                                const WeightImage &image,
                                                const CompileOptions &options);

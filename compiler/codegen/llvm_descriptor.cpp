@@ -70,6 +70,7 @@ class DescriptorWriter {
          SYLVITE_FIELD(sylvite_program, weight_bytes, int64(image_.bytes)),
          SYLVITE_FIELD(sylvite_program, weight_hash,
                        int64(static_cast<int64_t>(image_.model_hash))),
+         SYLVITE_FIELD(sylvite_program, weights, weights()),
          SYLVITE_FIELD(sylvite_program, prepare, functions.prepare),
          SYLVITE_FIELD(sylvite_program, run, functions.run),
          SYLVITE_FIELD(sylvite_program, costs, functions.costs),
@@ -81,7 +82,7 @@ class DescriptorWriter {
     auto *descriptor = new llvm::GlobalVariable(module_, value->getType(), true,
                                                 llvm::GlobalValue::ExternalLinkage, value,
                                                 descriptor_name(entry_.number));
-    if (entry_.number > 0) {
+    if (entry_.number > 0 || !entry_.prefix.empty()) {
       descriptor->setVisibility(llvm::GlobalValue::HiddenVisibility);
     }
   }
@@ -257,8 +258,23 @@ class DescriptorWriter {
     return array(elements);
   }
 
-  static std::string descriptor_name(size_t number) {
-    return number == 0 ? "sylvite_program_descriptor" : "sylvite_entry_" + std::to_string(number);
+  std::string descriptor_name(size_t number) const {
+    if (number > 0) {
+      return "sylvite_entry_" + std::to_string(number);
+    }
+    return entry_.prefix.empty() ? "sylvite_program_descriptor" : entry_.prefix + "_program";
+  }
+
+  // A library's image is an object of its own (compiler/link/library.cpp).
+  llvm::Constant *weights() {
+    if (entry_.prefix.empty()) {
+      return null();
+    }
+    auto *image = new llvm::GlobalVariable(module_, llvm::Type::getInt8Ty(context_), true,
+                                           llvm::GlobalValue::ExternalLinkage, nullptr,
+                                           entry_.prefix + "_weights");
+    image->setVisibility(llvm::GlobalValue::HiddenVisibility);
+    return image;
   }
 
   int64_t other_entries() const {
@@ -365,7 +381,8 @@ class DescriptorWriter {
          SYLVITE_NUMBER(step_mask),
          SYLVITE_NUMBER(rows),
          SYLVITE_NUMBER(past),
-         SYLVITE_NUMBER(table), SYLVITE_NUMBER(position),
+         SYLVITE_NUMBER(table),
+         SYLVITE_NUMBER(position),
          SYLVITE_FIELD(sylvite_translate_task, link_count, count(owner.links)),
          SYLVITE_FIELD(sylvite_translate_task, links, links(owner.links)),
          SYLVITE_FIELD(sylvite_translate_task, cache_count, count(owner.caches)),

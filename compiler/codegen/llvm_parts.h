@@ -32,6 +32,7 @@ struct EntryModule {
   EntryPoint entry;
   size_t number = 0;  // 0: the root, which defines sylvite_program_descriptor and names the others
   size_t count = 1;
+  std::string prefix = {};  // CompileOptions::library_prefix
 };
 
 // llvm.cpp: the plan's object, which defines the entry point's descriptor.

@@ -40,8 +40,8 @@ typedef struct sylvite_model sylvite_model;
 typedef struct sylvite_context sylvite_context;
 struct sylvite_program;
 
-/* Opens a compiled model: its descriptor and its weight image (null: the program's own last segment). Neither
- * is copied. `message` (may be null) receives the reason of a failure, at most `size` bytes.
+/* Opens a compiled model: its descriptor (a library's header declares it) and its weight image; null: the
+ * weights that the model was linked with. Neither is copied. `message` (may be null) receives the reason of a failure, at most `size` bytes.
  * The environment variable SYLVITE_ISA (x86-64-v3, x86-64-v4) forces a lower level. */
 sylvite_result sylvite_model_open(const struct sylvite_program *program, const void *weights,
                                   sylvite_model **model, char *message, size_t size);
