@@ -34,7 +34,6 @@ inline sylvite_image image_file(std::span<const std::byte> data, const char *nam
   return {data.data(), data.size(), 0, 0, 0, name};
 }
 
-// The model must outlive it.
 class Classifier {
  public:
   Status create(const Model &model) { return create(model, Context::Options{}); }
@@ -44,7 +43,7 @@ class Classifier {
     sylvite_classifier *classifier = nullptr;
     const sylvite_result code =
         sylvite_classifier_create(model.get(), &raw, &classifier, message, sizeof message);
-    classifier_.reset(classifier);
+    classifier_ = {classifier, Destroy{model}};
     return Status(code, message);
   }
 
@@ -76,6 +75,7 @@ class Classifier {
 
  private:
   struct Destroy {
+    Model model;  // open for as long as the classifier is there
     void operator()(sylvite_classifier *classifier) const {
       sylvite_classifier_destroy(classifier);
     }

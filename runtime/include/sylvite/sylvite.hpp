@@ -1,18 +1,27 @@
 // Sylvite's C++ interface: run a compiled model. A thin, header-only form of sylvite.h: C++20, no
-// exceptions, nothing but the standard library.
+// exceptions, nothing but the standard library. The header that `sylvite compile --emit=lib` writes
+// for a model says the same in the model's own names and types.
 //
 //   sylvite::Model model;
-//   if (sylvite::Status status = model.open(&sylvite_program_descriptor); !status.ok()) { ...
-//   status.message() } sylvite::Context context; if (sylvite::Status status = context.create(model,
-//   {.threads = 2}); !status.ok()) { ... } std::vector<float> pixels(4 * 3 * 224 * 224); const
-//   sylvite_tensor inputs[] = {sylvite::tensor(std::span(pixels), {4, 3, 224, 224})}; if
-//   (sylvite::Status status = context.run(inputs); !status.ok()) { ... } std::span<const float>
-//   logits = context.output<float>(0);   // valid until the next run
+//   sylvite::Context context;
+//   sylvite::Status status = model.open(&vit_program);
+//   if (status.ok()) {
+//     status = context.create(model, {.threads = 2});
+//   }
+//   std::vector<float> pixels(4 * 3 * 224 * 224);
+//   const sylvite_tensor inputs[] = {sylvite::tensor(std::span(pixels), {4, 3, 224, 224})};
+//   if (status.ok()) {
+//     status = context.run(inputs);
+//   }
+//   if (status.ok()) {
+//     std::span<const float> logits = context.output<float>(0);  // valid until the next run
+//   }
 //
 // A model may be shared by threads, a context belongs to one run at a time.
 #ifndef SYLVITE_SYLVITE_HPP_
 #define SYLVITE_SYLVITE_HPP_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -98,15 +107,58 @@ inline int64_t element_count(const sylvite_tensor &tensor) {
   return count;
 }
 
+// A dense row-major tensor in somebody else's memory, the caller's for inputs and a context's for
+// outputs, with as many elements as the product of `dims`.
+template <typename T, size_t kRank>
+struct TensorView {
+  std::span<T> data;
+  std::array<int64_t, kRank> dims{};
+};
+
+// An input of a run. An error where the elements are not as many as the sizes say; `name` is for
+// the message.
+template <typename T, size_t kRank>
+Status as_input(const char *name, const TensorView<const T, kRank> &view, sylvite_dtype dtype,
+                sylvite_tensor &input) {
+  input = tensor(view.data.data(), dtype, view.dims);
+  size_t count = 1;  // stays at SIZE_MAX, which no array has, once it is there
+  bool negative = false;
+  std::string sizes;
+  for (const int64_t dim : view.dims) {
+    const size_t size = static_cast<size_t>(dim);
+    negative = negative || dim < 0;
+    count = size > 0 && count > SIZE_MAX / size ? SIZE_MAX : count * size;
+    sizes += (sizes.empty() ? "" : ", ") + std::to_string(dim);
+  }
+  if (!negative && count == view.data.size()) {
+    return Status();
+  }
+  return Status(SYLVITE_BAD_INPUT, std::string(name) + ": " + std::to_string(view.data.size()) +
+                                       " elements do not make a tensor of sizes [" + sizes + "]");
+}
+
+// An output of a run whose element type and rank are known.
+template <typename T, size_t kRank>
+TensorView<const T, kRank> as_view(const sylvite_tensor &output) {
+  TensorView<const T, kRank> view;
+  view.data = {static_cast<const T *>(output.data), static_cast<size_t>(element_count(output))};
+  for (size_t i = 0; i < kRank; ++i) {
+    view.dims[i] = output.dims[i];
+  }
+  return view;
+}
+
+// An open model. Copies are the same model, which is closed with the last of them; contexts and
+// tasks hold one.
 class Model {
  public:
-  // weights: null for a program that carries its own.
+  // weights: null for the ones that the model was linked with.
   Status open(const sylvite_program *program, const void *weights = nullptr) {
     char message[512] = "";
     sylvite_model *model = nullptr;
     const sylvite_result code =
         sylvite_model_open(program, weights, &model, message, sizeof message);
-    model_.reset(model);
+    model_.reset(model, sylvite_model_close);
     return Status(code, message);
   }
 
@@ -121,13 +173,9 @@ class Model {
   const char *isa() const { return sylvite_model_isa(get()); }
 
  private:
-  struct Close {
-    void operator()(sylvite_model *model) const { sylvite_model_close(model); }
-  };
-  std::unique_ptr<sylvite_model, Close> model_;
+  std::shared_ptr<sylvite_model> model_;
 };
 
-// The model must outlive it.
 class Context {
  public:
   struct Options {
@@ -142,7 +190,7 @@ class Context {
     sylvite_context *context = nullptr;
     const sylvite_result code =
         sylvite_context_create(model.get(), &raw, &context, message, sizeof message);
-    context_.reset(context);
+    context_ = {context, Destroy{model}};
     outputs_.resize(code == SYLVITE_OK ? static_cast<size_t>(model.output_count()) : 0);
     return Status(code, message);
   }
@@ -177,6 +225,7 @@ class Context {
 
  private:
   struct Destroy {
+    Model model;  // open for as long as the context is there
     void operator()(sylvite_context *context) const { sylvite_context_destroy(context); }
   };
   std::unique_ptr<sylvite_context, Destroy> context_;

@@ -34,7 +34,6 @@ struct Translation {
   std::string problem;  // why there is no translation; empty: there is one
 };
 
-// The model must outlive it.
 class Translator {
  public:
   // False cancels.
@@ -47,7 +46,7 @@ class Translator {
     sylvite_translator *translator = nullptr;
     const sylvite_result code =
         sylvite_translator_create(model.get(), &raw, &translator, message, sizeof message);
-    translator_.reset(translator);
+    translator_ = {translator, Destroy{model}};
     return Status(code, message);
   }
 
@@ -104,6 +103,7 @@ class Translator {
 
  private:
   struct Destroy {
+    Model model;  // open for as long as the translator is there
     void operator()(sylvite_translator *translator) const {
       sylvite_translator_destroy(translator);
     }
