@@ -46,11 +46,14 @@ const std::vector<Layer> &layers() {
   return table;
 }
 
-// A library and how its headers begin. LLD's interface speaks in LLVM's streams.
+// A library and how its headers begin. LLD's interface speaks in LLVM's streams; what a linker does
+// not do to a symbol is objcopy's.
 const std::vector<std::pair<std::string, std::vector<std::string>>> kLibraries = {
     {"halide", {"Halide.h", "HalideBuffer.h", "HalideRuntime"}},
     {"llvm", {"llvm/", "llvm-c/"}},
-    {"lld", {"lld/", "llvm/Support/raw_ostream.h"}},
+    {"lld",
+     {"lld/", "llvm/Support/raw_ostream.h", "llvm/ObjCopy/", "llvm/Object/ObjectFile.h",
+      "llvm/Support/MemoryBuffer.h"}},
     {"onnx", {"onnx/", "google/protobuf/"}},
     {"sentencepiece", {"sentencepiece_", "flatbuffers/", "darts.h"}},
 };

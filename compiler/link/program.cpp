@@ -75,6 +75,10 @@ fs::path runtime_folder() {
   return own_path().parent_path().parent_path() / "lib" / "sylvite" / "x86_64-linux-musl";
 }
 
+fs::path library_runtime_folder() {
+  return runtime_folder() / ".." / "x86_64-linux-gnu";
+}
+
 void link_program(const std::vector<std::vector<char>> &objects, const WeightImage &image,
                   const fs::path &output) {
   PendingFile file(output, true);  // first: an output that cannot be written is said at once

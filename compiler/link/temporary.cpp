@@ -114,6 +114,12 @@ void PendingFile::skip_to(int64_t offset) {
   position_ = offset;
 }
 
+void PendingFile::check() const {
+  if (error_ != 0) {
+    fail(error_);
+  }
+}
+
 void PendingFile::commit() {
   if (error_ == 0 && ftruncate(file_, position_) != 0) {  // a hole at the end counts too
     error_ = errno;

@@ -29,8 +29,9 @@ class PendingFile {
   PendingFile(const PendingFile &) = delete;
   PendingFile &operator=(const PendingFile &) = delete;
 
-  bool write(const void *data, size_t size);  // false: call commit, which reports it
+  bool write(const void *data, size_t size);  // false: call commit or check, which report it
   void skip_to(int64_t offset);               // zeroes, as a hole where the file system can
+  void check() const;  // for what went wrong so far
   void commit();
 
  private:
