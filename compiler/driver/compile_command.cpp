@@ -1,5 +1,5 @@
-// `sylvite compile`: an ONNX model becomes a standalone program, or one of the texts on the way to
-// it.
+// `sylvite compile`: an ONNX model becomes a standalone program, a library for an application, or
+// one of the texts on the way to them.
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
@@ -12,11 +12,13 @@
 #include "compiler/driver/compile_translator.h"
 #include "compiler/driver/flags.h"
 #include "compiler/driver/fusion_names.h"
+#include "compiler/driver/library_names.h"
+#include "compiler/driver/library_package.h"
 #include "compiler/driver/tensor_npz.h"
 #include "compiler/driver/text_file.h"
+#include "compiler/driver/write_artifact.h"
 #include "compiler/ir/error.h"
 #include "compiler/ir/text.h"
-#include "compiler/link/link.h"
 
 namespace sylvite {
 namespace {
@@ -24,7 +26,7 @@ namespace {
 struct CompileFlags {
   ModelFlags model;
   TargetFlags target;
-  std::string output, emit = "program", task;
+  std::string output, emit = "program", name_prefix, task;
   std::string inputs, expected;
   ClassifyFlags classify;
   double rtol = 1e-4, atol = 1e-4;
@@ -39,6 +41,9 @@ constexpr const char *kExamples = R"(Examples:
       then: ./classify photo.png pictures/ --top-k 3
   sylvite compile bert.onnx -o bert --target x86-64-v3 --fix batch=1
       smaller: code for AVX2 alone, and for one sentence at a time
+  sylvite compile vit.onnx --emit=lib -o vit-lib --task=classify
+      for an application in C++ or C: libraries, headers and a CMake package in the folder vit-lib
+      then: find_package(vit) with CMAKE_PREFIX_PATH=vit-lib, and #include <vit/vit.hpp>
   sylvite compile bert.onnx --emit=plan
       what is called in which order, as text; --emit=ir shows what each call computes)";
 
@@ -57,11 +62,21 @@ void refuse_overwriting(const std::string &output,
 }
 
 void check_flags(const CompileFlags &flags) {
+  const bool library = flags.emit == "lib";
   if (flags.emit == "program" && flags.output.empty()) {
     throw UsageError("compile wants -o PROGRAM (or --emit for a text)");
   }
+  if (library && (flags.output.empty() || flags.output == "-")) {
+    throw UsageError("--emit=lib wants -o FOLDER");
+  }
+  if (!library && !flags.name_prefix.empty()) {
+    throw UsageError("--name-prefix belongs to --emit=lib");
+  }
   if (flags.inputs.empty() != flags.expected.empty()) {
     throw UsageError("--inputs and --expected belong together");
+  }
+  if (library && !flags.inputs.empty()) {
+    throw UsageError("--inputs and --expected are for programs: a library has no --selftest");
   }
   check_tolerances(flags.rtol, flags.atol);
   const std::filesystem::path folder = std::filesystem::path(flags.model.model).parent_path();
@@ -76,7 +91,9 @@ void check_flags(const CompileFlags &flags) {
     if (!std::filesystem::is_directory(folder, error)) {
       throw_model_error(flags.output, ": the folder ", folder.string(), " does not exist");
     }
-    if (std::filesystem::is_directory(flags.output, error)) {
+    if (library) {
+      check_library_folder(flags.output);
+    } else if (std::filesystem::is_directory(flags.output, error)) {
       throw_model_error(flags.output, ": this is a folder; name the program to write");
     }
   }
@@ -150,20 +167,14 @@ std::string emitted_text(const CompileFlags &flags, LoweredModel &model, Progres
                       flags.emit == "asm" ? KernelText::Assembly : KernelText::Statement, progress);
 }
 
-std::string megabytes(int64_t bytes) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.2f MB", static_cast<double>(bytes) / 1e6);
-  return text;
-}
-
+// `artifact`: the lines about what was written.
 void print_summary(const CompileFlags &flags, const LoweredModel &model,
-                   const CompiledModel &compiled, const CompileOptions &options,
-                   const std::string &self_test, double seconds) {
+                   const CompileOptions &options, const std::string &self_test,
+                   const std::string &artifact, double seconds) {
   std::string levels;
   for (const Isa isa : options.isas) {
     levels += (levels.empty() ? "" : " and ") + std::string(name_of(isa));
   }
-  const int64_t bytes = static_cast<int64_t>(std::filesystem::file_size(flags.output));
   std::printf("%s: opset %lld%s%s, %zu operations\n", flags.model.model.c_str(),
               static_cast<long long>(model.opset), model.producer.empty() ? "" : ", by ",
               model.producer.c_str(), model.source->nodes().size());
@@ -173,9 +184,10 @@ void print_summary(const CompileFlags &flags, const LoweredModel &model,
   if (!flags.task.empty()) {
     std::printf("  task        %s\n", flags.task.c_str());
   }
-  std::printf("  self-test   %s\n", self_test.c_str());
-  std::printf("  program     %s: %s, of which %s are weights\n", flags.output.c_str(),
-              megabytes(bytes).c_str(), megabytes(compiled.image.bytes).c_str());
+  if (!self_test.empty()) {
+    std::printf("  self-test   %s\n", self_test.c_str());
+  }
+  std::printf("%s\n", artifact.c_str());
   std::printf("  took        %.1f s\n", seconds);
 }
 
@@ -183,15 +195,20 @@ void compile(const CompileFlags &flags) {
   const std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
   check_flags(flags);
   if (is_translator(flags.model.model)) {
-    compile_translator({flags.model, flags.target, flags.output, flags.emit, flags.no_self_test});
+    compile_translator({flags.model, flags.target, flags.output, flags.emit, flags.name_prefix,
+                        flags.no_self_test});
     return;
   }
+  const bool library = flags.emit == "lib";
   ProgressLine progress(flags.model.model);
   const LowerOptions lowering = lower_options(flags.model, progress);
-  const CompileOptions options = compile_options(flags.target, progress);
+  CompileOptions options = compile_options(flags.target, progress);
+  if (library) {
+    options.library_prefix = library_prefix(flags.name_prefix, flags.model.model);
+  }
   LoweredModel model = lower_model(flags.model.model, lowering);
   refuse_overwriting(flags.output, model.files);
-  if (flags.emit != "program") {
+  if (flags.emit != "program" && !library) {
     const std::string text = emitted_text(flags, model, progress);
     progress.clear();
     print_warnings(*model.graph);
@@ -202,17 +219,25 @@ void compile(const CompileFlags &flags) {
   if (flags.task == "classify") {
     info.classify = read_classify_task(flags.model.model, *model.source, flags.classify);
   }
-  progress.show("making the self-test");
-  const std::string self_test = add_self_test(model, flags, info);
+  std::string self_test;
+  if (!library) {
+    progress.show("making the self-test");
+    self_test = add_self_test(model, flags, info);
+  }
   const CompiledModel compiled = compile_lowered(model, info, options);
   progress.show("linking");
   const std::chrono::steady_clock::time_point linking = std::chrono::steady_clock::now();
-  link_program(compiled.objects, compiled.image, flags.output);
+  const std::string artifact =
+      library ? write_library(compiled,
+                              library_package(flags.output, {options.library_prefix, model.plan,
+                                                             info, options.isas}),
+                              "weights")
+              : write_program(compiled, flags.output, "weights");
   const std::chrono::steady_clock::time_point end = std::chrono::steady_clock::now();
   model.times.push_back({"link", std::chrono::duration<double>(end - linking).count()});
   progress.clear();
   print_warnings(*model.graph);
-  print_summary(flags, model, compiled, options, self_test,
+  print_summary(flags, model, options, self_test, artifact,
                 std::chrono::duration<double>(end - start).count());
   if (flags.model.timing) {
     print_times(model.times);
@@ -223,17 +248,24 @@ void compile(const CompileFlags &flags) {
 
 void add_compile_command(CLI::App &app) {
   std::shared_ptr<CompileFlags> flags = std::make_shared<CompileFlags>();
-  CLI::App *command = app.add_subcommand("compile", "Compile a model to a standalone program");
+  CLI::App *command =
+      app.add_subcommand("compile", "Compile a model to a standalone program or a library");
   add_model_flags(*command, flags->model);
-  command->add_option("-o,--output", flags->output, "the program, or the text, to write")
+  command->add_option("-o,--output", flags->output, "the program, library folder or text to write")
       ->type_name("FILE");
   command
       ->add_option("--emit", flags->emit,
-                   "program, or a text: imported (the graph as read), ir (after all passes), plan, "
-                   "stmt (Halide's statements), asm, llvm (the plan's module)")
-      ->check(CLI::IsMember({"program", "imported", "ir", "plan", "stmt", "asm", "llvm"}))
+                   "program; lib (a static library with headers and a CMake package); or a text: "
+                   "imported (the graph as read), ir (after all passes), plan, stmt (Halide's "
+                   "statements), asm, llvm (the plan's module)")
+      ->check(CLI::IsMember({"program", "lib", "imported", "ir", "plan", "stmt", "asm", "llvm"}))
       ->type_name("KIND")
       ->capture_default_str();
+  command
+      ->add_option("--name-prefix", flags->name_prefix,
+                   "with --emit=lib: the library's name, with which its symbols and its namespace "
+                   "begin; if not given, made of the model's file's name")
+      ->type_name("NAME");
   add_target_flags(*command, flags->target, "all");
   command->add_option("--inputs", flags->inputs, "inputs of the program's --selftest")
       ->type_name("X.npz");

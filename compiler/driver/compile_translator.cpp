@@ -8,11 +8,13 @@
 
 #include "compiler/driver/commands.h"
 #include "compiler/driver/fusion_names.h"
+#include "compiler/driver/library_names.h"
+#include "compiler/driver/library_package.h"
 #include "compiler/driver/text_file.h"
 #include "compiler/driver/translate_model.h"
+#include "compiler/driver/write_artifact.h"
 #include "compiler/ir/error.h"
 #include "compiler/ir/text.h"
-#include "compiler/link/link.h"
 
 namespace sylvite {
 namespace {
@@ -38,7 +40,7 @@ void add_self_test(const LoweredModel &model, ProgramInfo &info, std::string &su
 }
 
 void print_summary(const TranslatorFlags &flags, const LoweredTranslator &translator,
-                   const CompiledModel &compiled, const std::string &self_test, double seconds) {
+                   const std::string &self_test, const std::string &artifact, double seconds) {
   std::printf("%s: a translator\n", flags.model.model.c_str());
   for (const LoweredModel *entry : {&translator.encode, &translator.step}) {
     std::printf("  %-11s fused %s; %zu kernels, called %zu times\n",
@@ -50,10 +52,10 @@ void print_summary(const TranslatorFlags &flags, const LoweredTranslator &transl
               settings.beams == 1 ? "greedy"
                                   : ("beam search with " + std::to_string(settings.beams)).c_str(),
               settings.max_length);
-  std::printf("  self-test   %s\n", self_test.c_str());
-  const double size = static_cast<double>(std::filesystem::file_size(flags.output));
-  std::printf("  program     %s: %.2f MB, of which %.2f MB are weights and tokenizers\n",
-              flags.output.c_str(), size / 1e6, static_cast<double>(compiled.image.bytes) / 1e6);
+  if (!self_test.empty()) {
+    std::printf("  self-test   %s\n", self_test.c_str());
+  }
+  std::printf("%s\n", artifact.c_str());
   std::printf("  took        %.1f s\n", seconds);
 }
 
@@ -119,11 +121,15 @@ void compile_translator(const TranslatorFlags &flags) {
   const std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
   ProgressLine progress(flags.model.model);
   const LowerOptions lowering = lower_options(flags.model, progress);
-  const CompileOptions options = compile_options(flags.target, progress);
+  CompileOptions options = compile_options(flags.target, progress);
+  const bool library = flags.emit == "lib";
+  if (library) {
+    options.library_prefix = library_prefix(flags.name_prefix, flags.model.model);
+  }
   const TranslateManifest manifest = translator_manifest(flags.model.model);
   refuse_overwriting(flags.output, manifest);
   LoweredTranslator translator = lower_translator(manifest, lowering);
-  if (flags.emit != "program") {
+  if (flags.emit != "program" && !library) {
     const std::string text = emitted_text(translator, flags.emit);
     progress.clear();
     write_text(flags.output, text);
@@ -131,9 +137,9 @@ void compile_translator(const TranslatorFlags &flags) {
   }
   std::vector<ProgramInfo> infos = {program_info(translator.encode), program_info(translator.step)};
   infos[0].translate = translator.task;
-  progress.show("making the self-test");
-  std::string self_test = flags.no_self_test ? "left out" : "";
-  if (!flags.no_self_test) {
+  std::string self_test = flags.no_self_test && !library ? "left out" : "";
+  if (!flags.no_self_test && !library) {
+    progress.show("making the self-test");
     add_self_test(translator.encode, infos[0], self_test);
     add_self_test(translator.step, infos[1], self_test);
     self_test =
@@ -142,13 +148,20 @@ void compile_translator(const TranslatorFlags &flags) {
   LoweredModel *const entries[] = {&translator.encode, &translator.step};
   const CompiledModel compiled = compile_entries(entries, infos, options);
   progress.show("linking");
-  link_program(compiled.objects, compiled.image, flags.output);
+  const char *const held = "weights and tokenizers";
+  const std::string artifact =
+      library ? write_library(
+                    compiled,
+                    library_package(flags.output, {options.library_prefix, translator.encode.plan,
+                                                   infos[0], options.isas}),
+                    held)
+              : write_program(compiled, flags.output, held);
   progress.clear();
   warn_of_endless(manifest);
   for (const LoweredModel *entry : entries) {
     print_warnings(*entry->graph);
   }
-  print_summary(flags, translator, compiled, self_test,
+  print_summary(flags, translator, self_test, artifact,
                 std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
 }
 

@@ -1,4 +1,5 @@
-// `sylvite compile FOLDER`: an exported encoder-decoder becomes a program that translates.
+// `sylvite compile FOLDER`: an exported encoder-decoder becomes a program that translates, or a
+// library that does.
 #pragma once
 
 #include <filesystem>
@@ -12,7 +13,7 @@ namespace sylvite {
 struct TranslatorFlags {
   const ModelFlags &model;
   const TargetFlags &target;
-  std::string output, emit;
+  std::string output, emit, name_prefix;
   bool no_self_test = false;
 };
 

@@ -39,6 +39,7 @@ constexpr const char *kExamples = R"(Examples:
   ./vit --inputs in.npz --outputs out.npz
   sylvite compile vit.onnx -o digits --task=classify
   ./digits photo.png scans/                       ... and here names what it sees
+  sylvite compile vit.onnx --emit=lib -o vit-lib  ... or a library, headers and a CMake package
   sylvite inspect vit.onnx                        what was understood and fused
   sylvite verify vit.onnx --inputs in.npz --expected out.npz
   sylvite bench vit.onnx --size batch=8           how fast each kernel is
@@ -55,7 +56,8 @@ void check_standard_output() {
 }
 
 int run(int argc, char **argv) {
-  CLI::App app("Sylvite compiles transformer models from ONNX to standalone native programs.",
+  CLI::App app("Sylvite compiles transformer models from ONNX to standalone native programs and "
+               "libraries.",
                "sylvite");
   app.set_version_flag("--version", compiler_version());
   app.require_subcommand(1);
