@@ -49,17 +49,6 @@ bool wants_memory(const Node &reader, bool choice, bool rows) {
          (rows && !kernel_traits(root).row_prologue);
 }
 
-// Each reader once.
-std::vector<Node *> readers_of(const Value &value) {
-  std::vector<Node *> readers;
-  for (Node *user : value.users) {
-    if (std::find(readers.begin(), readers.end(), user) == readers.end()) {
-      readers.push_back(user);
-    }
-  }
-  return readers;
-}
-
 }  // namespace
 
 bool fuse_views(Graph &graph) {

@@ -158,6 +158,16 @@ bool only_views(const Node &kernel) {
   });
 }
 
+std::vector<Node *> readers_of(const Value &value) {
+  std::vector<Node *> readers;
+  for (Node *user : value.users) {
+    if (std::find(readers.begin(), readers.end(), user) == readers.end()) {
+      readers.push_back(user);
+    }
+  }
+  return readers;
+}
+
 std::vector<Node *> kernels_in_order(const Graph &graph) {
   std::vector<Node *> kernels;
   for (const std::unique_ptr<Node> &node : graph.nodes()) {

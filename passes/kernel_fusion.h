@@ -40,6 +40,9 @@ bool only_views(const Node &kernel);
 // nothing has changed.
 Node *fuse_kernels(Graph &graph, Node *producer, Node *consumer, bool keep_operand = false);
 
+// The nodes that read a value, each once.
+std::vector<Node *> readers_of(const Value &value);
+
 // The kernels in order, without constants.
 std::vector<Node *> kernels_in_order(const Graph &graph);
 

@@ -49,8 +49,15 @@ struct PipelineOptions {
 // closest one) and for a required pass in `disabled`.
 void run_pipeline(Graph &graph, const PipelineOptions &options = {});
 
+// Whether run_pipeline leaves the pass out.
+bool is_disabled(const Pass &pass, const PipelineOptions &options);
+
 // One pass on its own, verified like a step of the pipeline.
 bool run_pass(Graph &graph, const Pass &pass);
+
+// share_panels across two graphs of kernels over one weight image: what `graph` looks up is read
+// out of the panels of `owner`'s products.
+bool share_panels(Graph &graph, const Graph &owner, const PipelineOptions &options);
 
 // The reference page of the passes (docs/passes.md), generated from passes.def and the pipeline.
 std::string passes_page();

@@ -48,7 +48,8 @@ constexpr Pass kFuse[] = {
     step::form_kernels,
     step::fuse_residual_norm,  // before fuse_epilogues, which would give the sum to the product
     step::fuse_result_views,   // before fuse_views, which would give the views to the readers
-    step::fuse_views,         step::fuse_elementwise, step::fuse_epilogues, step::fuse_prologues,
+    step::fuse_views,         step::fuse_elementwise, step::fuse_epilogues,
+    step::fuse_prologues,     step::share_panels,
 };
 
 struct Stage {
@@ -104,11 +105,6 @@ void check_options(const PipelineOptions &options) {
   }
 }
 
-bool is_disabled(const Pass &step, const PipelineOptions &options) {
-  return contains(options.disabled, step.name) ||
-         (step.kind == PassKind::Fusion && contains(options.disabled, kAllFusions));
-}
-
 }  // namespace
 
 std::span<const Pass> all_passes() {
@@ -130,6 +126,11 @@ const Pass *find_pass(const std::string &name) {
   const auto found = std::find_if(std::begin(kPasses), std::end(kPasses),
                                   [&](const Pass &candidate) { return candidate.name == name; });
   return found == std::end(kPasses) ? nullptr : found;
+}
+
+bool is_disabled(const Pass &pass, const PipelineOptions &options) {
+  return contains(options.disabled, pass.name) ||
+         (pass.kind == PassKind::Fusion && contains(options.disabled, kAllFusions));
 }
 
 bool run_pass(Graph &graph, const Pass &step) {

@@ -90,8 +90,12 @@ void lower_graph(LoweredModel &model, const LowerOptions &options) {
   clock.lap();  // the passes have reported themselves
 
   report(options, "planning");
-  naming(model.file, [&] { model.plan = make_plan(*model.graph); });
+  plan_again(model);
   model.times.push_back({"plan", clock.lap()});
+}
+
+void plan_again(LoweredModel &model) {
+  naming(model.file, [&] { model.plan = make_plan(*model.graph); });
 }
 
 LoweredModel lower_model(const std::filesystem::path &file, const LowerOptions &options) {

@@ -47,6 +47,8 @@ LoweredModel lower_model(const std::filesystem::path &file, const LowerOptions &
 // whatever the graph has become in between.
 LoweredModel import_model(const std::filesystem::path &file, const LowerOptions &options);
 void lower_graph(LoweredModel &model, const LowerOptions &options);
+// The plan of a graph of kernels that was changed since.
+void plan_again(LoweredModel &model);
 
 // All that a program is linked from.
 struct CompiledModel {

@@ -317,6 +317,9 @@ LoweredTranslator lower_translator(const TranslateManifest &manifest, const Lowe
     align_batches(manifest, decoder, translator.encode.plan, *translator.step.graph);
   }
   lower_step(decoder, options, translator.step);
+  if (share_panels(*translator.encode.graph, *translator.step.graph, options.pipeline)) {
+    plan_again(translator.encode);
+  }
   translator.task = manifest.task;
   in_file(manifest.origin, [&] { fill_places(manifest.encoder, decoder, translator); });
   check_translator(manifest, translator);
