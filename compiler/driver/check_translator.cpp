@@ -73,6 +73,7 @@ class Checker {
   void check() const {
     check_encode_inputs();
     check_step_inputs();
+    check_links();
     check_caches();
     const PlanTensor &scores = step_.outputs.at(static_cast<size_t>(task_.settings.scores));
     const std::optional<int64_t> vocabulary = scores.type.shape.back().constant();
@@ -112,6 +113,28 @@ class Checker {
       } else if (meanings > 1) {
         throw_model_error(manifest_.step.file.string(), ": input '", step_.inputs[i].name,
                           "' is named twice in ", kManifestName, ", as two different things");
+      }
+    }
+  }
+
+  // Rows of what comes from encode are told apart by the batch, which must be an axis of its own:
+  // of heads and sources on one axis nothing says in which order they stand there.
+  void check_links() const {
+    const Shape tokens =
+        encode_.inputs.at(static_cast<size_t>(task_.settings.source_tokens)).type.shape;
+    const std::string batch = tokens[0].as_symbol().value_or("");
+    for (const sylvite_link &link : task_.links) {
+      if (link.output < 0) {
+        continue;
+      }
+      const PlanTensor &output = encode_.outputs.at(static_cast<size_t>(link.output));
+      for (const Dim &dim : output.type.shape) {
+        if (dim != tokens[0] && mentions(dim, batch)) {
+          throw_model_error(manifest_.encoder.file.string(), ": output '", output.name, "' is ",
+                            to_string(output.type), "; which part of ", dim.str(),
+                            " belongs to which sentence cannot be told: export it with the batch "
+                            "as an axis of its own");
+        }
       }
     }
   }

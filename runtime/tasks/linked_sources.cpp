@@ -1,37 +1,20 @@
 // Where step has no input `rows`, row i of what comes from encode belongs to row i of the batch, so
-// it is gathered whenever the rows' sources change. Which axis the batch is, its name tells: models
-// may put heads into it ("8*batch", so many rows for each source) or the length before it, and what
-// the name is not in is the same for all sources.
+// it is gathered whenever the rows' sources change. Which axis the batch is, its name tells; what
+// the name is not in is the same for all sources. An axis that mixes the batch with something else
+// was refused at compile time.
 #include "runtime/tasks/linked_sources.h"
 
 #include <algorithm>
-#include <cctype>
 #include <cstddef>
 #include <cstring>
 #include <functional>
 #include <numeric>
 #include <string_view>
 
-#include "runtime/dim_text.h"
 #include "runtime/dtype.h"
 
 namespace sylvite {
 namespace {
-
-// Whether a name stands in a formula: "n" in "8*n", but not in "length".
-bool has_word(std::string_view formula, std::string_view name) {
-  const auto is_letter = [&](size_t i) {
-    return i < formula.size() && (std::isalnum(static_cast<unsigned char>(formula[i])) != 0 ||
-                                  formula[i] == '_' || formula[i] == '.');
-  };
-  for (size_t at = formula.find(name); at != std::string_view::npos;
-       at = formula.find(name, at + 1)) {
-    if (!is_letter(at - 1) && !is_letter(at + name.size())) {
-      return true;
-    }
-  }
-  return false;
-}
 
 int64_t product(std::span<const int64_t> dims) {
   return std::accumulate(dims.begin(), dims.end(), int64_t{1}, std::multiplies<>());
@@ -58,22 +41,16 @@ const sylvite_tensor &LinkedSources::tensor(const sylvite_link &link) const {
                           : inputs_[static_cast<size_t>(-1 - link.output)];
 }
 
-// The axis of what comes from encode that grows with the batch ("batch", or "8*batch": so many for
-// each source), by its name; -1: none, it is the same for all sources.
+// The axis of what comes from encode that is the batch, by its name; -1: none, it is the same for
+// all sources.
 int32_t LinkedSources::source_axis(const sylvite_link &link) const {
   const sylvite_program &encode = *task_.encode;
   const sylvite_tensor_info &info =
       link.output >= 0 ? encode.outputs[link.output] : encode.inputs[-1 - link.output];
   const std::string_view batch = encode.inputs[task_.task->source_tokens].dims[0];
-  for (const bool whole : {true, false}) {
-    for (int32_t axis = 0; axis < info.rank; ++axis) {
-      const std::string_view dim = info.dims[axis];
-      const int64_t size = fixed_size(info.dims[axis]);
-      if (whole      ? dim == batch
-          : size > 0 ? task_.encode_batch > 1 && size % task_.encode_batch == 0
-                     : has_word(dim, batch)) {
-        return axis;
-      }
+  for (int32_t axis = 0; axis < info.rank; ++axis) {
+    if (info.dims[axis] == batch) {
+      return axis;
     }
   }
   return -1;
@@ -88,7 +65,7 @@ void LinkedSources::shape(int64_t rows, std::vector<sylvite_tensor> *step_inputs
     to.dtype = from.dtype;
     std::copy_n(from.dims, from.rank, to.dims);
     if (task_.task->rows < 0 && axes_[i] >= 0) {
-      to.dims[axes_[i]] = to.dims[axes_[i]] / encoded_ * rows;
+      to.dims[axes_[i]] = rows;
     }
   }
 }
@@ -133,9 +110,8 @@ Error LinkedSources::fill(int64_t rows, const std::vector<int32_t> &sources,
     const size_t axis = static_cast<size_t>(axes_[i]);
     const std::span<const int64_t> dims(from.dims, static_cast<size_t>(from.rank));
     const int64_t outer = product(dims.first(axis));
-    const int64_t inner =
-        dims[axis] / encoded_ * product(dims.subspan(axis + 1)) * dtype_size(from.dtype);
-    if (dims[axis] % encoded_ != 0) {
+    const int64_t inner = product(dims.subspan(axis + 1)) * dtype_size(from.dtype);
+    if (dims[axis] != encoded_) {
       return {SYLVITE_INTERNAL, "what comes from encode has no row for each source"};
     }
     for (int64_t j = 0; j < outer * rows && !same; ++j) {

@@ -2,6 +2,7 @@
 // program, nor a part of one.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <onnx/defs/parser.h>
 
 #include <algorithm>
 #include <functional>
@@ -28,6 +29,15 @@ void expect_refused(const std::string &path, const Matcher<std::string> &message
   EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
   EXPECT_EQ(result.out, "");
   EXPECT_TRUE(fs::is_empty(out.path()));
+}
+
+// A model in ONNX's own text form.
+std::string serialized(const std::string &text) {
+  onnx::ModelProto model;
+  const auto status =
+      onnx::OnnxParser::Parse(model, ("<ir_version: 8, opset_import: [\"\" : 17]>" + text).c_str());
+  EXPECT_TRUE(status.IsOK()) << status.ErrorMessage();
+  return model.SerializeAsString();
 }
 
 // ---- A folder as the exporter writes it ----
@@ -296,6 +306,36 @@ TEST_F(Manifest, HasPastsWithTheirPresents) {
             "present.7.encoder.key";
       },
       HasSubstr("is no output or input of the encoder or the first decoder; did you mean "));
+}
+
+// Two heads of each sentence on the batch's axis: in which order, nothing says.
+TEST(SeparateGraphs, HaveTheBatchOnAnAxisOfItsOwn) {
+  const FolderOfLinks folder;
+  folder.write("encoder.onnx", serialized(R"(
+      encoder (int64[batch, n] source) => (float[heads, n] memory) {
+        both = Concat <axis = 0> (source, source)
+        memory = Cast <to = 1> (both)
+      })"));
+  folder.write("decoder.onnx", serialized(R"(
+      decoder (int64[batch, t] target, float[heads, n] memory) => (float[batch, t, 4] scores)
+      <float[1, 4] row = {0.1, 0.2, 0.4, 0.3}, int64[1] last = {2}> {
+        numbers = Cast <to = 1> (target)
+        columns = Unsqueeze (numbers, last)
+        sum = ReduceSum <keepdims = 0> (memory)
+        products = Mul (columns, row)
+        scores = Add (products, sum)
+      })"));
+  folder.write("words.txt", std::string("a\nb\nc\nd\n"));
+  folder.write("sylvite.json", json::parse(R"({"task": "translate",
+      "encoder": {"file": "encoder.onnx", "tokens": "source"},
+      "decoder": {"file": "decoder.onnx", "tokens": "target", "scores": "scores",
+                  "sources": {"memory": "memory"}},
+      "tokenizer": {"kind": "words", "source": "words.txt", "target": "words.txt", "unknown": "a"},
+      "tokens": {"start": "a", "end": "b", "pad": "a"}})"));
+  expect_refused(folder.path(),
+                 AllOf(HasSubstr("encoder.onnx: output 'memory' is f32[batch*2, n]; which part of "
+                                 "batch*2 belongs to which sentence cannot be told"),
+                       HasSubstr("export it with the batch as an axis of its own")));
 }
 
 TEST_F(Manifest, NamesTokensOfTheVocabulary) {
