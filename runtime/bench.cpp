@@ -223,6 +223,7 @@ Result<BenchReport> run_bench(const sylvite_model &model, std::vector<HostTensor
   report.median_nanoseconds = median(samples.runs);
   report.least_nanoseconds =
       static_cast<double>(*std::min_element(samples.runs.begin(), samples.runs.end()));
+  report.run_nanoseconds = std::move(samples.runs);
   for (size_t i = 0; i < samples.calls.size(); ++i) {
     const sylvite_profile_row row = sylvite_profile(context.get(), static_cast<int32_t>(i));
     report.rows.push_back(
@@ -279,6 +280,11 @@ std::string bench_json(const BenchReport &report) {
   text += format("], \"runs\": %d, \"median_ns\": %.0f, \"least_ns\": %.0f, \"arena_bytes\": %lld",
                  report.runs, report.median_nanoseconds, report.least_nanoseconds,
                  static_cast<long long>(report.arena_bytes));
+  text += ", \"times_ns\": [";
+  for (size_t i = 0; i < report.run_nanoseconds.size(); ++i) {
+    text += text_of(i > 0 ? ", " : "", report.run_nanoseconds[i]);
+  }
+  text += "]";
   text += format(", \"peak_flops\": %.0f, \"peak_bytes\": %.0f, \"calls\": [",
                  report.peak.flops_per_second, report.peak.bytes_per_second);
   for (size_t i = 0; i < report.rows.size(); ++i) {

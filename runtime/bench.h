@@ -43,6 +43,7 @@ struct BenchReport {
   std::vector<std::string> inputs;  // "pixel_values [4, 3, 48, 48]"
   int threads = 0, runs = 0;
   int64_t arena_bytes = 0;
+  std::vector<int64_t> run_nanoseconds;  // of each run
   double median_nanoseconds = 0, least_nanoseconds = 0;
   Peak peak;
   std::vector<BenchRow> rows;

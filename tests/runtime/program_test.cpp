@@ -293,6 +293,7 @@ TEST_F(Program, Bench) {
   EXPECT_EQ(json["calls"][1]["flops"], 1600);
   EXPECT_GT(json["calls"][1]["ns"].get<double>(), 0);
   EXPECT_GT(json["median_ns"].get<double>(), 0);
+  EXPECT_EQ(json["times_ns"].size(), json["runs"].get<size_t>());
   EXPECT_GT(json["peak_flops"].get<double>(), 1e9);
   const Outcome table = run({"--bench", "--runs", "3"});
   EXPECT_EQ(table.code, 0);

@@ -21,32 +21,25 @@ most that was resident, of the peers with Python (30 MB). Cold start: from the s
 and to one translated sentence, files in the page cache, all threads. Model files of the peers: graphs or model and
 tokenizer; packages: as installed. "Same tokens": of how many sentences the ids equal those of Sylvite.
 
-The peers get an environment of their own (pip, 370 MB), once. Nothing else should run meanwhile. Where something must,
+The peers get an environment of their own (pip, 600 MB), once. Nothing else should run meanwhile. Where something must,
 --realtime as root pins the rows with one thread (docs/performance.md); those with more need an idle machine: under
 real-time priority, threads of the peers that wait for each other do so on each other's core."""
 
 import argparse
-import atexit
 import json
 import os
 import pathlib
 import re
-import signal
 import statistics
 import subprocess
 import sys
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from processes import PACKAGES, ROOT, Process, end_with_us, numbers, output_of, say, scheduled, set_up_peers
+
 BUNDLED = ROOT / "examples" / "translate"
 PEERS = pathlib.Path(__file__).with_name("translate_peers.py")
-PACKAGES = ["onnxruntime==1.32.0", "ctranslate2==4.8.5", "sentencepiece==0.2.3", "onnx==1.23.2", "numpy==2.4.6"]
 ENGINES = ["sylvite", "onnxruntime", "ctranslate2"]
-running = set()  # processes
-
-
-def numbers(text):
-    return [int(word) for word in text.split(",")]
 
 
 def parse_arguments():
@@ -82,67 +75,6 @@ def parse_arguments():
     if not a.sylvite.exists():
         sys.exit(f"tools/bench: {a.sylvite} is not built; run tools/test or tools/demo")
     return a
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
-
-
-def output_of(*words):
-    done = subprocess.run([str(word) for word in words], stdout=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        sys.exit(f"tools/bench: exit code {done.returncode} of {' '.join(map(str, words))}")
-    return done.stdout
-
-
-def scheduled(a, threads):
-    """What stands before a measured command."""
-    pinned = a.realtime and threads == 1
-    return ["chrt", "-f", 10, "taskset", "-c", max(os.sched_getaffinity(0))] if pinned else []
-
-
-def set_up_peers(a):
-    python, stamp = a.work / "peers/bin/python", a.work / "peers/packages"
-    if not stamp.exists() or stamp.read_text() != "\n".join(PACKAGES):
-        say(f"setting up {python.parent.parent}: {' '.join(PACKAGES)}")
-        output_of(sys.executable, "-m", "venv", "--clear", python.parent.parent)
-        output_of(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PACKAGES)
-        stamp.write_text("\n".join(PACKAGES))
-    return python
-
-
-class Process:
-    """A translator that waits for sentences."""
-
-    def __init__(self, a, command, threads):
-        command = [*scheduled(a, threads), *command]
-        self.begin = time.perf_counter()
-        self.log = a.work / "log"
-        self.process = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=open(self.log, "ab"), bufsize=0)
-        running.add(self.process)
-
-    def ask(self, text, lines):
-        """Writes, and reads so many lines."""
-        self.process.stdin.write(text.encode())
-        answer = b""
-        while answer.count(b"\n") < lines:
-            part = os.read(self.process.stdout.fileno(), 1 << 20)
-            if not part:
-                sys.exit(f"tools/bench: {self.process.args[0]} ended, see {self.log}")
-            answer += part
-        return answer.decode()
-
-    def pause(self, stop):
-        self.process.send_signal(signal.SIGSTOP if stop else signal.SIGCONT)
-
-    def end(self):
-        """Megabytes at most."""
-        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        self.process.kill()
-        self.process.wait()
-        running.discard(self.process)
-        return int(re.search(r"VmHWM:\s+(\d+)", status).group(1)) * 1024 / 1e6
 
 
 class Sylvite(Process):
@@ -302,8 +234,7 @@ def print_model(result):
 
 def main():
     a = parse_arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    atexit.register(lambda: [process.kill() for process in running])
+    end_with_us()
     a.work.mkdir(parents=True, exist_ok=True)
     a.work = a.work.resolve()
     python = set_up_peers(a)
