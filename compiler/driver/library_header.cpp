@@ -7,11 +7,11 @@
 // they enter a comment or a string.
 #include "compiler/driver/library_header.h"
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdio>
-#include <optional>
+#include <map>
 
+#include "compiler/driver/fill_template.h"
 #include "compiler/driver/library_names.h"
 #include "compiler/ir/error.h"
 
@@ -80,6 +80,140 @@ std::string string_literal(const std::string &text) {
   return literal + "\"";
 }
 
+constexpr const char *kCHeader = R"(/* @ORIGIN@
+ * C11; @NAME@.hpp is the C++ form.
+ *
+ *   sylvite_model *model;
+ *   char message[512];
+ *   if (@NAME@_open(&model, message, sizeof message) != SYLVITE_OK) { ... }
+ *   @EXAMPLE@
+ *
+@TENSORS@@RULES@ */
+#ifndef SYLVITE_MODEL_@NAME@_H_
+#define SYLVITE_MODEL_@NAME@_H_
+
+#include <stddef.h>
+#include @INCLUDED@
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The compiled model, for sylvite_model_open. */
+extern const struct sylvite_program @NAME@_program;
+
+/* Opens the model: looks at the CPU and at the weights' header, and reads nothing else. On failure
+ * `message` (may be null) receives the reason, at most `size` bytes. End: sylvite_model_close. */
+static inline sylvite_result @NAME@_open(sylvite_model **model, char *message, size_t size) {
+  return sylvite_model_open(&@NAME@_program, NULL, model, message, size);
+}
+@NUMBERS@
+#ifdef __cplusplus
+}
+#endif
+#endif
+)";
+
+constexpr const char *kCppHeader = R"(// @ORIGIN@
+//
+@EXAMPLE@//
+@RULES@#ifndef SYLVITE_MODEL_@NAME@_HPP_
+#define SYLVITE_MODEL_@NAME@_HPP_
+
+#include <array>
+#include <cstdint>
+#include @INCLUDED@
+
+#include "@NAME@.h"
+
+namespace @NAME@ {
+
+// Opens the model: looks at the CPU and at the weights' header, and reads nothing else.
+// A model may be opened any number of times, and one open model shared by all threads.
+inline sylvite::Status open(sylvite::Model &model) {
+  return model.open(&@NAME@_program);
+}
+@CLASSES@
+}  // namespace @NAME@
+
+#endif
+)";
+
+constexpr const char *kContext = R"(
+// What the model takes. Read during the run only.
+@SIZES@struct Inputs {
+@INPUTS@};
+
+// What it gives: in the context's memory, until its next run or its end.
+struct Outputs {
+@OUTPUTS@};
+
+// Runs the model. After the first run at a set of sizes, runs at these allocate nothing.
+class Context : public sylvite::Context {
+ public:
+@CREATE@
+  sylvite::Status run(const Inputs &inputs, Outputs &results) {
+    std::array<sylvite_tensor, @INPUT_COUNT@> tensors{};
+    sylvite::Status status;
+@GIVE@    if (status.ok()) {
+      status = sylvite::Context::run(tensors);
+    }
+    if (status.ok()) {
+@TAKE@    }
+    return status;
+  }
+  using sylvite::Context::run;
+};
+)";
+
+constexpr const char *kGiveInput = R"(    if (status.ok()) {
+      status = sylvite::as_input(@NAME@, inputs.@MEMBER@, @DTYPE@, tensors[@NUMBER@]);
+    }
+)";
+
+constexpr const char *kTask = R"(
+// @COMMENT@ @INCLUDED@ says what it does.
+class @TASK@ : public sylvite::@TASK@ {
+ public:
+@CREATE@};
+)";
+
+constexpr const char *kCreate = R"(  // threads = 0: as many as the process may use.
+  sylvite::Status create(const sylvite::Context::Options &options = {}) {
+    sylvite::Model model;
+    const sylvite::Status status = open(model);
+    return status.ok() ? sylvite::@TASK@::create(model, options) : status;
+  }
+  using sylvite::@TASK@::create;  // of a model that is open
+)";
+
+// How a model is used, in a comment.
+constexpr const char *kRunExample = R"(//   @NAME@::Context context;
+//   @NAME@::Inputs inputs;
+//   @NAME@::Outputs outputs;
+@INPUTS@//   sylvite::Status status = context.create();
+//   if (status.ok()) {
+//     status = context.run(inputs, outputs);
+//   }
+//   // outputs, or status.message()
+)";
+constexpr const char *kClassifyExample = R"(//   @NAME@::Classifier classifier;
+//   std::vector<sylvite_label> best;
+//   sylvite::Status status = classifier.create();
+//   if (status.ok()) {
+//     status = classifier.classify(bytes_of_a_png_file, 3, best);
+//   }
+//   // best[0].text and best[0].score, or status.message()
+)";
+constexpr const char *kTranslateExample = R"(//   @NAME@::Translator translator;
+//   std::string translation;
+//   sylvite::Status status = translator.create();
+//   if (status.ok()) {
+//     status = translator.translate("Good morning", translation);
+//   }
+//   // translation, or status.message()
+)";
+
 struct NamedTensorType {
   std::string identifier, name;
   TensorType type;
@@ -103,62 +237,42 @@ class HeaderWriter {
  public:
   explicit HeaderWriter(const LibraryInterface &library)
       : library_(library),
-        prefix_(library.prefix),
         inputs_(named(library.plan.inputs, "input")),
         outputs_(named(library.plan.outputs, "output")) {}
 
   std::string c_header() const {
-    const std::string guard = "SYLVITE_MODEL_" + prefix_ + "_H_";
-    return "/* " + origin() + "\n * C11; " + prefix_ + ".hpp is the C++ form.\n *\n" + c_example() +
-           " *\n" + c_tensors() + " * " + kRules[0] + "\n * " + kRules[1] + "\n * " + kRules[2] +
-           "\n * " + kRules[3] + "\n */\n#ifndef " + guard + "\n#define " + guard +
-           "\n\n#include <stddef.h>\n" + include("sylvite.h") + task_include(".h") +
-           "\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n"
-           "/* The compiled model, for sylvite_model_open. */\n"
-           "extern const struct sylvite_program " +
-           prefix_ + "_program;\n\n" + c_open() + c_numbers() +
-           "\n#ifdef __cplusplus\n}\n#endif\n#endif\n";
+    const char *const example = classifies()   ? "sylvite_classifier_create(model, ...)"
+                                : translates() ? "sylvite_translator_create(model, ...)"
+                                               : "sylvite_context_create(model, ...)";
+    return fill_template(kCHeader, {{"ORIGIN", origin()},
+                                    {"NAME", library_.prefix},
+                                    {"EXAMPLE", example},
+                                    {"TENSORS", numbered_tensors()},
+                                    {"RULES", rules(" * ")},
+                                    {"INCLUDED", included(".h")},
+                                    {"NUMBERS", enumerators()}});
   }
 
   std::string cpp_header() const {
-    const std::string guard = "SYLVITE_MODEL_" + prefix_ + "_HPP_";
-    std::string text = "// " + origin() + "\n//\n" + cpp_example() + "//\n";
-    for (const char *rule : kRules) {
-      text += "// " + std::string(rule) + "\n";
-    }
-    text +=
-        "#ifndef " + guard + "\n#define " + guard + "\n\n#include <array>\n#include <cstdint>\n" +
-        include("sylvite.hpp") + task_include(".hpp") + "\n#include \"" + prefix_ +
-        ".h\"\n\nnamespace " + prefix_ +
-        " {\n\n"
-        "// Opens the model: looks at the CPU and at the weights' header, and reads nothing else.\n"
-        "// A model may be opened any number of times, and one open model shared by all threads.\n"
-        "inline sylvite::Status open(sylvite::Model &model) {\n  return model.open(&" +
-        prefix_ + "_program);\n}\n";
-    if (!library_.info.translate) {
-      text += structure("Inputs", inputs_, "What the model takes. Read during the run only.") +
-              structure("Outputs", outputs_,
-                        "What it gives: in the context's memory, until its next run or its end.") +
-              context_class();
-    }
-    if (library_.info.classify) {
-      text += task_class("Classifier", "Images in, labels and scores out: " +
-                                           std::to_string(library_.info.classify->labels.size()) +
-                                           " labels. <sylvite/classifier.hpp> says what it does.");
-    }
-    if (library_.info.translate) {
-      text += task_class("Translator",
-                         "Texts in, translations out. <sylvite/translator.hpp> says what it does.");
-    }
-    return text + "\n}  // namespace " + prefix_ + "\n\n#endif\n";
+    return fill_template(kCppHeader, {{"ORIGIN", origin()},
+                                      {"NAME", library_.prefix},
+                                      {"EXAMPLE", example()},
+                                      {"RULES", rules("// ")},
+                                      {"INCLUDED", included(".hpp")},
+                                      {"CLASSES", classes()}});
   }
 
  private:
-  static constexpr const char *kRules[] = {
-      "Tensors are dense and row-major. Inputs need the alignment of their elements only.",
-      "Threads: a model is immutable and may be shared; whatever runs it has the memory of one run",
-      "and its own threads, and is used by one caller at a time.",
-      "Errors are values with one line of text; nothing throws."};
+  bool classifies() const { return library_.info.classify.has_value(); }
+  bool translates() const { return library_.info.translate.has_value(); }
+  // The runtime's header behind this one.
+  std::string included(const std::string &suffix) const {
+    return std::string("<sylvite/") +
+           (classifies()   ? "classifier"
+            : translates() ? "translator"
+                           : "sylvite") +
+           suffix + ">";
+  }
 
   std::string origin() const {
     std::string levels;
@@ -170,12 +284,19 @@ class HeaderWriter {
            levels + ".";
   }
 
-  std::string task_include(const std::string &suffix) const {
-    return (library_.info.classify ? include("classifier" + suffix) : "") +
-           (library_.info.translate ? include("translator" + suffix) : "");
-  }
-  static std::string include(const std::string &header) {
-    return "#include <sylvite/" + header + ">\n";
+  // What holds in either language; each line after `begin`.
+  std::string rules(const std::string &begin) const {
+    std::string text;
+    for (const char *line :
+         {translates() ? "Texts are UTF-8, and read during a call only."
+                       : "Tensors are dense and row-major. Inputs need the alignment of their "
+                         "elements only.",
+          "Threads: a model is immutable and may be shared; whatever runs it has the memory of one",
+          "run and its own threads, and is used by one caller at a time.",
+          "Errors are values with one line of text; nothing throws."}) {
+      text += begin + line + "\n";
+    }
+    return text;
   }
 
   static std::string type_text(const TensorType &type) {
@@ -183,32 +304,22 @@ class HeaderWriter {
   }
 
   // "batch: 1 or more" for each size that is the caller's to choose.
-  std::vector<std::string> size_lines() const {
-    std::vector<std::string> lines;
+  std::string size_lines(const std::string &begin) const {
+    std::string lines;
     for (const PlanBinding &binding : library_.plan.bindings) {
       const SymbolInfo *info = library_.plan.symbols.find(binding.symbol);
-      const int64_t lower = info == nullptr ? 0 : info->lower;
-      lines.push_back(
-          comment_text(binding.symbol) + ": " + std::to_string(lower) +
-          (info != nullptr && info->upper ? " to " + std::to_string(*info->upper) : " or more"));
+      lines +=
+          begin + comment_text(binding.symbol) + ": " +
+          std::to_string(info == nullptr ? 0 : info->lower) +
+          (info != nullptr && info->upper ? " to " + std::to_string(*info->upper) : " or more") +
+          "\n";
     }
     return lines;
   }
 
-  std::string c_example() const {
-    const char *const indent = " *   ";
-    return indent + std::string("sylvite_model *model;\n") + indent + "char message[512];\n" +
-           indent + "if (" + prefix_ +
-           "_open(&model, message, sizeof message) != SYLVITE_OK) { ... }\n" + indent +
-           (library_.info.classify    ? "sylvite_classifier_create(model, ...)"
-            : library_.info.translate ? "sylvite_translator_create(model, ...)"
-                                      : "sylvite_context_create(model, ...); sylvite_run(...)") +
-           "\n";
-  }
-
   // A translator's encoder and decoder are its own affair.
-  std::string c_tensors() const {
-    if (library_.info.translate) {
+  std::string numbered_tensors() const {
+    if (translates()) {
       return "";
     }
     std::string text;
@@ -219,142 +330,95 @@ class HeaderWriter {
                 type_text((*list)[i].type) + "\n";
       }
     }
-    const std::vector<std::string> sizes = size_lines();
-    text += sizes.empty() ? "" : " * Sizes:\n";
-    for (const std::string &line : sizes) {
-      text += " *   " + line + "\n";
+    const std::string sizes = size_lines(" *   ");
+    return text + (sizes.empty() ? "" : " * Sizes:\n") + sizes + " *\n";
+  }
+
+  std::string enumerators() const {
+    if (translates()) {
+      return "";
     }
-    return text + " *\n";
-  }
-
-  std::string c_open() const {
-    return "/* Opens the model: looks at the CPU and at the weights' header, and reads nothing "
-           "else. On failure\n * `message` (may be null) receives the reason, at most `size` "
-           "bytes. End: sylvite_model_close. */\nstatic inline sylvite_result " +
-           prefix_ +
-           "_open(sylvite_model **model, char *message, size_t size) {\n"
-           "  return sylvite_model_open(&" +
-           prefix_ + "_program, NULL, model, message, size);\n}\n";
-  }
-
-  std::string c_numbers() const {
     std::string lines;
     for (const auto *list : {&inputs_, &outputs_}) {
-      for (size_t i = 0; i < list->size() && !library_.info.translate; ++i) {
-        lines += "  " + prefix_ + (list == &inputs_ ? "_input_" : "_output_") +
+      for (size_t i = 0; i < list->size(); ++i) {
+        lines += "  " + library_.prefix + (list == &inputs_ ? "_input_" : "_output_") +
                  (*list)[i].identifier + " = " + std::to_string(i) + ",\n";
       }
     }
-    return lines.empty() ? "" : "\n/* Numbers of inputs and outputs. */\nenum {\n" + lines + "};\n";
+    return "\n/* Numbers of inputs and outputs. */\nenum {\n" + lines + "};\n";
   }
 
-  std::string cpp_example() const {
-    if (library_.info.classify) {
-      return "//   " + prefix_ +
-             "::Classifier classifier;\n"
-             "//   std::vector<sylvite_label> best;\n"
-             "//   sylvite::Status status = classifier.create();\n"
-             "//   if (status.ok()) {\n"
-             "//     status = classifier.classify(bytes_of_a_png_file, 3, best);\n"
-             "//   }\n"
-             "//   // best[0].text and best[0].score, or status.message()\n";
-    }
-    if (library_.info.translate) {
-      return "//   " + prefix_ +
-             "::Translator translator;\n"
-             "//   std::string translation;\n"
-             "//   sylvite::Status status = translator.create();\n"
-             "//   if (status.ok()) {\n"
-             "//     status = translator.translate(\"Good morning\", translation);\n"
-             "//   }\n"
-             "//   // translation, or status.message()\n";
-    }
-    std::string text = "//   " + prefix_ + "::Context context;\n//   " + prefix_ +
-                       "::Inputs inputs;\n//   " + prefix_ + "::Outputs outputs;\n";
+  std::string example() const {
+    std::string inputs;
     for (const NamedTensorType &input : inputs_) {
-      text +=
-          "//   inputs." + input.identifier + " = {data, {" + sizes_in_words(input.type) + "}};\n";
+      const std::string shape = to_string(input.type.shape);
+      inputs += "//   inputs." + input.identifier + " = {data, {" +
+                comment_text(shape.substr(1, shape.size() - 2)) + "}};\n";
     }
-    return text +
-           "//   sylvite::Status status = context.create();\n"
-           "//   if (status.ok()) {\n"
-           "//     status = context.run(inputs, outputs);\n"
-           "//   }\n"
-           "//   // outputs, or status.message()\n";
-  }
-  static std::string sizes_in_words(const TensorType &type) {
-    const std::string text = to_string(type.shape);
-    return comment_text(text.substr(1, text.size() - 2));
+    return fill_template(classifies()   ? kClassifyExample
+                         : translates() ? kTranslateExample
+                                        : kRunExample,
+                         {{"NAME", library_.prefix}, {"INPUTS", inputs}});
   }
 
-  static std::string view_type(const TensorType &type) {
+  std::string classes() const {
+    if (translates()) {
+      return task("Translator", "Texts in, translations out.");
+    }
+    if (!classifies()) {
+      return context();
+    }
+    return context() + task("Classifier",
+                            "Images in, labels and scores out: " +
+                                std::to_string(library_.info.classify->labels.size()) + " labels.");
+  }
+
+  static std::string create(const std::string &name) {
+    return fill_template(kCreate, {{"TASK", name}});
+  }
+  std::string task(const std::string &name, const std::string &comment) const {
+    return fill_template(kTask, {{"TASK", name},
+                                 {"COMMENT", comment},
+                                 {"INCLUDED", included(".hpp")},
+                                 {"CREATE", create(name)}});
+  }
+
+  static std::string element_and_rank(const TensorType &type) {
     return std::string(element_type(type.dtype).type) + ", " + std::to_string(type.rank());
   }
-
-  std::string structure(const std::string &name, const std::vector<NamedTensorType> &tensors,
-                        const std::string &comment) const {
-    std::string text = "\n// " + comment + "\n";
-    if (&tensors == &inputs_) {
-      for (const std::string &line : size_lines()) {
-        text += "//   " + line + "\n";
-      }
-    }
-    text += "struct " + name + " {\n";
+  static std::string members(const std::vector<NamedTensorType> &tensors) {
+    std::string text;
     for (const NamedTensorType &tensor : tensors) {
       const bool same = tensor.identifier == tensor.name;
       text += "  // " + (same ? "" : comment_text(tensor.name) + ": ") + type_text(tensor.type) +
-              "\n  sylvite::TensorView<const " + view_type(tensor.type) + "> " + tensor.identifier +
-              ";\n";
+              "\n  sylvite::TensorView<const " + element_and_rank(tensor.type) + "> " +
+              tensor.identifier + ";\n";
     }
-    return text + "};\n";
+    return text;
   }
 
-  static std::string create_function(const std::string &base) {
-    return "  // threads = 0: as many as the process may use.\n"
-           "  sylvite::Status create(const sylvite::Context::Options &options = {}) {\n"
-           "    sylvite::Model model;\n"
-           "    const sylvite::Status status = open(model);\n"
-           "    return status.ok() ? sylvite::" +
-           base + "::create(model, options) : status;\n  }\n  using sylvite::" + base +
-           "::create;  // of a model that is open\n";
-  }
-
-  std::string context_class() const {
-    std::string text =
-        "\n// Runs the model. After the first run at a set of sizes, runs at these allocate "
-        "nothing.\n"
-        "class Context : public sylvite::Context {\n public:\n" +
-        create_function("Context") +
-        "\n  sylvite::Status run(const Inputs &inputs, Outputs &results) {\n"
-        "    std::array<sylvite_tensor, " +
-        std::to_string(inputs_.size()) + "> tensors{};\n    sylvite::Status status;\n";
-    if (inputs_.empty()) {
-      text += "    static_cast<void>(inputs);\n";
-    }
+  std::string context() const {
+    std::string give = inputs_.empty() ? "    static_cast<void>(inputs);\n" : "", take;
     for (size_t i = 0; i < inputs_.size(); ++i) {
-      const NamedTensorType &input = inputs_[i];
-      text += "    if (status.ok()) {\n      status = sylvite::as_input(" +
-              string_literal(input.name) + ", inputs." + input.identifier + ", " +
-              element_type(input.type.dtype).constant + ", tensors[" + std::to_string(i) +
-              "]);\n    }\n";
+      give += fill_template(kGiveInput, {{"NAME", string_literal(inputs_[i].name)},
+                                         {"MEMBER", inputs_[i].identifier},
+                                         {"DTYPE", element_type(inputs_[i].type.dtype).constant},
+                                         {"NUMBER", std::to_string(i)}});
     }
-    text +=
-        "    if (status.ok()) {\n      status = sylvite::Context::run(tensors);\n    }\n"
-        "    if (status.ok()) {\n";
     for (size_t i = 0; i < outputs_.size(); ++i) {
-      text += "      results." + outputs_[i].identifier + " = sylvite::as_view<" +
-              view_type(outputs_[i].type) + ">(outputs()[" + std::to_string(i) + "]);\n";
+      take += "      results." + outputs_[i].identifier + " = sylvite::as_view<" +
+              element_and_rank(outputs_[i].type) + ">(outputs()[" + std::to_string(i) + "]);\n";
     }
-    return text + "    }\n    return status;\n  }\n  using sylvite::Context::run;\n};\n";
-  }
-
-  static std::string task_class(const std::string &name, const std::string &comment) {
-    return "\n// " + comment + "\nclass " + name + " : public sylvite::" + name + " {\n public:\n" +
-           create_function(name) + "};\n";
+    return fill_template(kContext, {{"SIZES", size_lines("//   ")},
+                                    {"INPUTS", members(inputs_)},
+                                    {"OUTPUTS", members(outputs_)},
+                                    {"CREATE", create("Context")},
+                                    {"INPUT_COUNT", std::to_string(inputs_.size())},
+                                    {"GIVE", give},
+                                    {"TAKE", take}});
   }
 
   const LibraryInterface &library_;
-  const std::string &prefix_;
   std::vector<NamedTensorType> inputs_, outputs_;
 };
 

@@ -4,6 +4,7 @@
 
 #include <system_error>
 
+#include "compiler/driver/fill_template.h"
 #include "compiler/ir/error.h"
 #include "runtime/abi.h"
 
@@ -55,13 +56,6 @@ unset(_sylvite_folder)
 unset(_sylvite_abi)
 )";
 
-std::string replace_all(std::string text, const std::string &from, const std::string &to) {
-  for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) {
-    text.replace(at, from.size(), to);
-  }
-  return text;
-}
-
 }  // namespace
 
 void check_library_folder(const fs::path &folder) {
@@ -88,8 +82,8 @@ LibraryPackage library_package(const fs::path &folder, const LibraryInterface &l
   LibraryPackage package;
   package.folder = folder;
   package.prefix = name;
-  const std::string config = replace_all(replace_all(kConfig, "@NAME@", name), "@ABI@",
-                                         std::to_string(int{kSylviteAbiVersion}));
+  const std::string config =
+      fill_template(kConfig, {{"NAME", name}, {"ABI", std::to_string(int{kSylviteAbiVersion})}});
   package.texts = {{"include/" + name + "/" + name + ".h", c_header(library)},
                    {"include/" + name + "/" + name + ".hpp", cpp_header(library)},
                    {"share/doc/" + name + "/NOTICE", library.info.licences},

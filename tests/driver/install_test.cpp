@@ -26,6 +26,15 @@ TEST(Install, WorksAfterItIsMoved) {
   ASSERT_EQ(compiled.status, 0) << compiled.err;
   const CommandResult tested = run_command({folder.path("program"), "--selftest"});
   EXPECT_EQ(tested.status, 0) << tested.out << tested.err;
+  // What applications link stands in it too.
+  const CommandResult library =
+      run_command({folder.path("moved/bin/sylvite"), "compile", model, "--emit=lib", "-o",
+                   folder.path("library"), "--target", "x86-64-v3"});
+  EXPECT_EQ(library.status, 0) << library.err;
+  for (const char *name :
+       {"lib/libmodel.a", "lib/libsylvite_runtime.a", "include/sylvite/translator.hpp"}) {
+    EXPECT_TRUE(std::filesystem::exists(folder.path("library/" + std::string(name)))) << name;
+  }
   // The libraries that stand beside it are the ones that it uses.
   const CommandResult libraries =
       run_command({"/usr/bin/env", "LD_TRACE_LOADED_OBJECTS=1", folder.path("moved/bin/sylvite")});

@@ -73,16 +73,21 @@ std::vector<std::string> cpp_compilers() {
   return found;
 }
 
-// Configures and builds a project of `folder` against packages in `packages` (CMake's list).
+// Configures a project of `folder` against packages in `packages` (CMake's list).
+CommandResult configure(const fs::path &folder, const std::string &into,
+                        const std::string &packages, const std::string &compiler) {
+  return run_command({SYLVITE_CMAKE, "-S", folder.string(), "-B", into, "-G", SYLVITE_GENERATOR,
+                      std::string("-DCMAKE_MAKE_PROGRAM=") + SYLVITE_MAKE_PROGRAM,
+                      "-DCMAKE_PREFIX_PATH=" + packages, "-DCMAKE_CXX_COMPILER=" + compiler,
+                      "-DCMAKE_BUILD_TYPE=Release",
+                      "-DCMAKE_NO_SYSTEM_FROM_IMPORTED=ON",  // our headers' warnings count
+                      "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Wpedantic -Wshadow -Werror",
+                      "-DCMAKE_C_FLAGS=-Wall -Wextra -Wpedantic -Werror"});
+}
+
 void build(const fs::path &folder, const std::string &into, const std::string &packages,
            const std::string &compiler) {
-  const CommandResult configured =
-      run_command({SYLVITE_CMAKE, "-S", folder.string(), "-B", into, "-G", SYLVITE_GENERATOR,
-                   "-DCMAKE_MAKE_PROGRAM=" SYLVITE_MAKE_PROGRAM, "-DCMAKE_PREFIX_PATH=" + packages,
-                   "-DCMAKE_CXX_COMPILER=" + compiler, "-DCMAKE_BUILD_TYPE=Release",
-                   "-DCMAKE_NO_SYSTEM_FROM_IMPORTED=ON",  // our headers' warnings count
-                   "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Wpedantic -Wshadow -Werror",
-                   "-DCMAKE_C_FLAGS=-Wall -Wextra -Wpedantic -Werror"});
+  const CommandResult configured = configure(folder, into, packages, compiler);
   ASSERT_EQ(configured.status, 0) << configured.out << configured.err;
   const CommandResult built = run_command({SYLVITE_CMAKE, "--build", into});
   ASSERT_EQ(built.status, 0) << built.out << built.err;
@@ -177,6 +182,15 @@ TEST(Library, AnApplicationOfTwoModelsDoesWhatTheProgramsDo) {
   const CommandResult plain = run_command({folder.path("c/plain-c")});
   EXPECT_EQ(plain.status, 0) << plain.err;
   EXPECT_EQ(plain.out, "[1, 2, 32]\n");
+
+  // A model that another version of Sylvite compiled cannot share the runtime.
+  const std::string config = folder.path("b/lib/cmake/bert/bertConfig.cmake");
+  write_file_text(config, std::regex_replace(read_file_text(config),
+                                             std::regex("(SYLVITE_ABI|EQUAL) \\d+"), "$1 1"));
+  const CommandResult other = configure(kSource / "tests/driver/library", folder.path("other"),
+                                        folder.path("a") + ";" + folder.path("b"), SYLVITE_CXX);
+  EXPECT_NE(other.status, 0);
+  EXPECT_THAT(other.err, HasSubstr("bert and another model were compiled by versions of Sylvite"));
 }
 
 TEST(Library, TheClassifierExample) {
