@@ -286,14 +286,19 @@ class HeaderWriter {
 
   // What holds in either language; each line after `begin`.
   std::string rules(const std::string &begin) const {
+    std::vector<std::string> lines = {
+        "Tensors are dense and row-major. Inputs stay the caller's and need the alignment of their",
+        "elements only. Outputs are in the context's memory, until its next run or its end."};
+    if (translates()) {
+      lines = {"Texts are UTF-8, and read during a call only."};
+    }
+    lines.insert(
+        lines.end(),
+        {"Threads: a model is immutable and may be shared; whatever runs it has the memory of one",
+         "run and its own threads, and is used by one caller at a time.",
+         "Errors are values with one line of text; nothing throws."});
     std::string text;
-    for (const char *line :
-         {translates() ? "Texts are UTF-8, and read during a call only."
-                       : "Tensors are dense and row-major. Inputs need the alignment of their "
-                         "elements only.",
-          "Threads: a model is immutable and may be shared; whatever runs it has the memory of one",
-          "run and its own threads, and is used by one caller at a time.",
-          "Errors are values with one line of text; nothing throws."}) {
+    for (const std::string &line : lines) {
       text += begin + line + "\n";
     }
     return text;

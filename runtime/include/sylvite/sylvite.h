@@ -2,7 +2,8 @@
  *
  * Threads: a model is immutable and may be shared; a context holds the memory of one run at a time. Two
  * threads use two contexts. Errors: every function that can fail returns a sylvite_result (0: fine) and
- * leaves one line in the context or in the buffer that it was given. Nothing throws or exits.
+ * leaves one line in the context or in the buffer that it was given. Nothing throws or exits; only where
+ * not even a few bytes of memory are left does the process end, as on an uncaught std::bad_alloc.
  * Memory: after the first run at a set of sizes, runs at these sizes allocate nothing. */
 #ifndef SYLVITE_SYLVITE_H_
 #define SYLVITE_SYLVITE_H_

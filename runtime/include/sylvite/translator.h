@@ -37,7 +37,8 @@ typedef struct sylvite_translate_options {
   int32_t batch;          /* texts that are translated together; never changes a result */
   int32_t scores;         /* 0: without beams scores are not computed, and are 0 */
   int32_t reserve;        /* 1: take the memory for max_length at once, not as sentences grow */
-  /* Called after each step; not 0 ends the call with SYLVITE_CANCELLED. May be null. */
+  /* Called after each step; not 0 ends the call with SYLVITE_CANCELLED. Must not throw. May be
+   * null. */
   int32_t (*progress)(void *user, const sylvite_translate_progress *progress);
   void *user;
 } sylvite_translate_options;

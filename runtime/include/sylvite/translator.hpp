@@ -36,7 +36,7 @@ struct Translation {
 
 class Translator {
  public:
-  // False cancels.
+  // False cancels. Must not throw.
   using Progress = std::function<bool(const sylvite_translate_progress &)>;
 
   Status create(const Model &model) { return create(model, Context::Options{}); }
