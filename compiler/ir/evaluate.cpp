@@ -3,6 +3,7 @@
 #include "compiler/ir/evaluate.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "compiler/ir/error.h"
@@ -46,6 +47,13 @@ std::optional<Affine> as_affine(const Dim &dim, const SymbolValues &known) {
   return affine;
 }
 
+// What an expression over the symbols is in this run.
+struct Given {
+  Dim dim;
+  int64_t value = 0;
+  std::string place;
+};
+
 void check_range(const SymbolTable &table, const std::string &symbol, int64_t value,
                  const std::string &place) {
   const SymbolInfo *info = table.find(symbol);
@@ -81,45 +89,48 @@ std::map<std::string, int64_t> bind_symbols(const Graph &graph, const std::vecto
                         to_string(type.shape), ", got ", inputs[i].rank(), " axes");
     }
   }
-  // Two rounds: an expression may stand before the input that gives its other symbols.
-  for (int round = 0; round < 2; ++round) {
-    for (size_t i = 0; i < inputs.size(); ++i) {
-      const Shape &shape = graph.inputs()[i]->type.shape;
-      for (size_t axis = 0; axis < shape.size(); ++axis) {
-        const std::optional<Affine> affine = as_affine(shape[axis], symbols);
-        const int64_t size = inputs[i].shape()[axis];
-        if (affine && !affine->symbol.empty() && affine->coefficient != 0 &&
-            (size - affine->rest) % affine->coefficient == 0) {
-          const int64_t value = (size - affine->rest) / affine->coefficient;
-          check_range(graph.symbol_table(), affine->symbol, value, place(i, axis));
-          symbols[affine->symbol] = value;
-        }
-      }
-    }
-  }
+  // Sizes first, then contents that are used as sizes.
+  std::vector<Given> given;
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Shape &shape = graph.inputs()[i]->type.shape;
     for (size_t axis = 0; axis < shape.size(); ++axis) {
-      const int64_t size = inputs[i].shape()[axis];
-      int64_t expected = 0;
-      try {
-        expected = evaluate(shape[axis], symbols);
-      } catch (const std::out_of_range &) {
-        throw_model_error(place(i, axis), " is ", size, ", which does not fit ", shape[axis].str());
-      }
-      if (expected != size) {
-        throw_model_error(place(i, axis), " is ", size, ", expected ", expected,
-                          shape[axis].is_constant() ? "" : " (" + shape[axis].str() + ")");
+      given.push_back({shape[axis], inputs[i].shape()[axis], place(i, axis)});
+    }
+  }
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const std::optional<std::vector<Dim>> &host = graph.inputs()[i]->host;
+    if (host && static_cast<int64_t>(host->size()) == inputs[i].count()) {
+      for (size_t k = 0; k < host->size(); ++k) {
+        given.push_back({(*host)[k], inputs[i].at_int(static_cast<int64_t>(k)),
+                         "input '" + graph.inputs()[i]->name + "': element " + std::to_string(k)});
       }
     }
   }
-  for (const Guard &guard : graph.guards) {
-    const int64_t left = evaluate(guard.left, symbols), right = evaluate(guard.right, symbols);
-    if (left != right) {
-      throw_model_error(guard.reason, ": ", guard.left.str(), " (", left, ") and ",
-                        guard.right.str(), " (", right, ") must be equal");
+  // Two rounds: an expression may stand before the input that gives its other symbols.
+  for (int round = 0; round < 2; ++round) {
+    for (const Given &each : given) {
+      const std::optional<Affine> affine = as_affine(each.dim, symbols);
+      if (affine && !affine->symbol.empty() && affine->coefficient != 0 &&
+          (each.value - affine->rest) % affine->coefficient == 0) {
+        const int64_t value = (each.value - affine->rest) / affine->coefficient;
+        check_range(graph.symbol_table(), affine->symbol, value, each.place);
+        symbols[affine->symbol] = value;
+      }
     }
   }
+  for (const Given &each : given) {
+    int64_t expected = 0;
+    try {
+      expected = evaluate(each.dim, symbols);
+    } catch (const std::out_of_range &) {
+      throw_model_error(each.place, " is ", each.value, ", which does not fit ", each.dim.str());
+    }
+    if (expected != each.value) {
+      throw_model_error(each.place, " is ", each.value, ", expected ", expected,
+                        each.dim.is_constant() ? "" : " (" + each.dim.str() + ")");
+    }
+  }
+  check_guards(graph, symbols, "");
   return symbols;
 }
 
@@ -138,6 +149,10 @@ std::vector<Tensor> evaluate_node(const Node &node, const std::vector<Tensor> &i
       return evaluate_library(node, inputs, symbols);
     case OpClass::Region:
       return evaluate_region(*node.regions[0], inputs, symbols);
+    case OpClass::Control: {
+      SymbolValues own = symbols;
+      return evaluate_control(node, inputs, own);
+    }
     case OpClass::Leaf:
       break;
   }
@@ -166,7 +181,7 @@ std::vector<Tensor> evaluate_node(const Node &node, const std::vector<Tensor> &i
 namespace {
 
 std::vector<Tensor> walk(const Graph &graph, const std::vector<Tensor> &inputs,
-                         const SymbolValues &symbols, const EvaluateOptions &options) {
+                         SymbolValues symbols, const EvaluateOptions &options) {
   SYLVITE_CHECK(inputs.size() == graph.inputs().size());
   std::map<const Value *, Tensor> values;
   std::map<const Value *, size_t> uses_left;
@@ -178,7 +193,9 @@ std::vector<Tensor> walk(const Graph &graph, const std::vector<Tensor> &inputs,
     for (const Value *input : node->inputs) {
       operands.push_back(values.at(input));
     }
-    std::vector<Tensor> results = evaluate_node(*node, operands, symbols);
+    std::vector<Tensor> results = class_of(node->op) == OpClass::Control
+                                      ? evaluate_control(*node, operands, symbols)
+                                      : evaluate_node(*node, operands, symbols);
     SYLVITE_CHECK(results.size() == node->outputs.size(), describe(*node));
     for (size_t i = 0; i < results.size(); ++i) {
       const TensorType &type = node->output(i)->type;
@@ -218,6 +235,24 @@ std::vector<Tensor> evaluate_region(const Graph &region, const std::vector<Tenso
 std::vector<Tensor> evaluate(const Graph &graph, const std::vector<Tensor> &inputs,
                              const EvaluateOptions &options) {
   return walk(graph, inputs, bind_symbols(graph, inputs), options);
+}
+
+void check_guards(const Graph &graph, const SymbolValues &symbols, const std::string &about) {
+  for (const Guard &guard : outermost(graph).guards) {
+    std::set<std::string> names = symbols_of(guard.left);
+    names.merge(symbols_of(guard.right));
+    const bool known = std::all_of(names.begin(), names.end(), [&](const std::string &name) {
+      return symbols.count(name) != 0;
+    });
+    if (!known || (!about.empty() && names.count(about) == 0)) {
+      continue;
+    }
+    const int64_t left = evaluate(guard.left, symbols), right = evaluate(guard.right, symbols);
+    if (left != right) {
+      throw_model_error(guard.reason, ": ", guard.left.str(), " (", left, ") and ",
+                        guard.right.str(), " (", right, ") must be equal");
+    }
+  }
 }
 
 std::vector<int64_t> evaluate_shape(const Shape &shape, const SymbolValues &symbols) {

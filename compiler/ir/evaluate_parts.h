@@ -40,6 +40,12 @@ std::vector<Tensor> evaluate_root(const Node &node, const std::vector<Tensor> &i
                                   const SymbolValues &symbols);
 std::vector<Tensor> evaluate_library(const Node &node, const std::vector<Tensor> &inputs,
                                      const SymbolValues &symbols);
+// Throws ModelError for a guard that does not hold, among those whose symbols are known and, where
+// `about` is not empty, that hold this one.
+void check_guards(const Graph &graph, const SymbolValues &symbols, const std::string &about);
+// If and Loop. A loop that may stop adds how many iterations it made to the symbols.
+std::vector<Tensor> evaluate_control(const Node &node, const std::vector<Tensor> &inputs,
+                                     SymbolValues &symbols);
 // A region (or the whole graph) on values for its inputs, symbols known.
 std::vector<Tensor> evaluate_region(const Graph &region, const std::vector<Tensor> &inputs,
                                     const SymbolValues &symbols);

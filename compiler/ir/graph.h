@@ -29,7 +29,7 @@ enum class Op : uint8_t {
 #undef OP
 };
 
-enum class OpClass : uint8_t { Leaf, Elementwise, View, Lookup, Root, Library, Region };
+enum class OpClass : uint8_t { Leaf, Elementwise, View, Lookup, Root, Library, Region, Control };
 
 const char *name_of(Op op);
 std::optional<Op> parse_op(std::string_view text);
@@ -88,6 +88,8 @@ struct Value {
   std::vector<Node *> users;  // one entry a use: a node that reads it twice stands twice
   bool is_graph_input() const { return producer == nullptr; }
   // The elements of a small integer (or bool) tensor as expressions, where they are known at compile time.
+  // Of an input of the outermost graph: symbols for its contents, which are used as sizes; they are read off
+  // the tensor as others are off its shape.
   std::optional<std::vector<Dim>> host;
 };
 

@@ -96,6 +96,10 @@ constexpr AttributeRule kAttributeRules[] = {
     {Op::ScatterElements, "axis", Kind::Integer, kRequired},
     {Op::ScatterElements, "reduction", Kind::Text, kOptional},
     {Op::Kernel, "root", Kind::Text, kRequired},
+    {Op::Loop, "trip", Kind::Dims, kRequired},
+    {Op::Loop, "iteration", Kind::Text, kRequired},
+    {Op::Loop, "carried", Kind::Integer, kRequired},
+    {Op::Loop, "made", Kind::Text, kOptional},
 };
 
 constexpr const char *kKindNames[] = {"an integer", "a real number",   "a word",  "an element type",

@@ -331,7 +331,11 @@ class Parser {
         TensorType type;
         type.dtype = dtype();
         type.shape = dims();
-        define(values, result->add_input(input, std::move(type)), input, start);
+        Value *const value = result->add_input(input, std::move(type));
+        define(values, value, input, start);
+        if (accept("=")) {
+          input_host(*result, *value, start);
+        }
       } while (accept(","));
       expect(")");
     }
@@ -351,6 +355,15 @@ class Parser {
       fail_at(position, "'" + value_name + "' stands twice");
     }
     value->name = value_name;
+  }
+
+  // Symbols for the contents of an input of the outermost graph.
+  void input_host(const Graph &graph, Value &input, size_t start) {
+    input.host = dims();
+    if (graph.parent != nullptr || is_float(input.type.dtype) ||
+        !element_count(input.type.shape).is(static_cast<int64_t>(input.host->size()))) {
+      fail_at(start, "only the whole numbers of a small input of the outermost graph have sizes");
+    }
   }
 
   void facts(Graph &graph) {
@@ -417,7 +430,11 @@ class Parser {
   // Sizes of the inputs that no `symbol` line declares are at least 1; others must be declared.
   void declare_sizes(Graph &graph) {
     for (const Value *input : graph.inputs()) {
-      for (const Dim &size : input->type.shape) {
+      std::vector<Dim> sizes = input->type.shape;
+      if (input->host) {
+        sizes.insert(sizes.end(), input->host->begin(), input->host->end());
+      }
+      for (const Dim &size : sizes) {
         for (const std::string &symbol_name : symbols_of(size)) {
           if (graph.parent == nullptr && graph.symbols.find(symbol_name) == nullptr) {
             graph.symbols.declare(symbol_name, {SymbolKind::Input, 1, std::nullopt});

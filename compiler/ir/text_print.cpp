@@ -189,6 +189,9 @@ class Printer {
     size_t width = inner.size() + graph.name.size();
     for (const Value *input : graph.inputs()) {
       inputs.push_back(name_text(names.of(input)) + ": " + to_string(input->type));
+      if (graph.parent == nullptr && input->host) {
+        inputs.back() += " = " + to_string(*input->host);
+      }
       width += inputs.back().size() + 2;
     }
     const bool wide = width > kLineWidth;  // an input a line

@@ -20,11 +20,13 @@ constexpr const char *kEveryOp =
     R"(graph "every op" (x: f32[batch, length, 8], y: f32[batch, length, 8], i: i64[batch, length],
     b: bool[batch, length, 8], w: f32[8, 16], panels: f32[1, 8, 16], image: f32[batch, 3, h, 32],
     filter: f32[4, 3, 5, 5], scale: f32[8], at: i64[batch, 2], updates: f32[batch, 8], "odd name": f32[],
-    blocks: f32[16, 2, 16, 8], table: i32[batch, 4], rows: f32[batch, 2, length, 8]) {
+    blocks: f32[16, 2, 16, 8], table: i32[batch, 4], rows: f32[batch, 2, length, 8],
+    flag: bool[], count: i64[2] = [count_0, count_1]) {
   symbol batch in [1, inf)
   symbol length in [2, 512]
   symbol h in [16, inf)
   symbol found in [0, 100] data
+  symbol turn in [0, inf) data
   guard h == length*2 "they say so, \"all\" of them\nand more"
   warning "size 'h' is odd"
   near_miss "attention" "/layer/MatMul" "the scores are read twice"
@@ -97,6 +99,17 @@ constexpr const char *kEveryOp =
   scatter_nd = scatter_nd(x, at, updates) {reduction = add}
   scatter_elements = scatter_elements(i, i, i) {axis = 0, reduction = none}
   append = append(blocks, table, rows) {past = [3]}
+  if = if(flag, x) [
+    graph (p: f32[batch, length, 8]) { q = neg(p) return q },
+    graph (p: f32[batch, length, 8]) { return p }
+  ]
+  loop, heads = loop(x, y) {carried = 1, iteration = turn, trip = [length]} [
+    graph (p: f32[batch, length + turn, 8], q: f32[batch, length, 8]) {
+      one = slice(q) {starts = [0, 0, 0], sizes = [batch, 1, 8], steps = (1, 1, 1)}
+      r = concat(p, one) {axis = 1}
+      return r, one
+    }
+  ]
   kernel, also = kernel(x, scale) {root = layer_norm, note = "two words", like = f32, cost = 2.0, word = "f32"} [
     graph (p: f32[batch, length, 8], q: f32[8]) {
       r = neg(p)
