@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-enum { kSylviteAbiVersion = 3, kSylviteMaxRank = 8, kSylviteIsaCount = 2 };
+enum { kSylviteAbiVersion = 4, kSylviteMaxRank = 8, kSylviteIsaCount = 2 };
 
 /* Element types; the same order as the compiler's DType. */
 enum sylvite_dtype_code {
@@ -110,6 +110,12 @@ struct sylvite_runtime_api {
   /* The same, with a and b in place of the first and second "{}" of the message, as decimal numbers; a
    * message with fewer leaves them out. */
   int32_t (*fail_sizes)(struct sylvite_context *, int32_t status, const char *message, int64_t a, int64_t b);
+  /* Copies the first `bytes` of buffer `from` into buffer `to`, from byte `offset` on. */
+  int32_t (*copy_part)(struct sylvite_context *, int32_t to, int64_t offset, int32_t from, int64_t bytes);
+  /* Whether the one bool in the buffer is true (1) or not (0). */
+  int32_t (*is_true)(struct sylvite_context *, int32_t buffer);
+  /* The size of an output's axis where it depends on what was computed; prepare gave the largest it may have. */
+  int32_t (*set_size)(struct sylvite_context *, int32_t output, int32_t axis, int64_t size);
 };
 
 /* Image classification, when the program was compiled with --task=classify. */
@@ -202,6 +208,9 @@ struct sylvite_program {
   int32_t input_count, output_count, symbol_count;
   const struct sylvite_tensor_info *inputs, *outputs;
   const struct sylvite_symbol_info *symbols;
+  /* Inputs (numbers, ascending) whose elements are used as sizes: how often a loop runs. Their shapes are fixed. */
+  int32_t content_count;
+  const int32_t *contents;
 
   int32_t kernel_count, call_count, buffer_count, intermediate_count, weight_count;
   const struct sylvite_kernel *kernels;
@@ -212,7 +221,7 @@ struct sylvite_program {
   uint64_t weight_hash;                 /* what the image's header says as model_hash */
   const void *weights;                  /* the image, in a library; null: the program's own last segment */
 
-  /* dims: every dimension of every input, in order. Writes the symbols, the bytes of each intermediate, and
+  /* dims: every dimension of every input, in order, then every element of `contents`. Writes the symbols, the bytes of each intermediate, and
    * every dimension of every output. Checks the symbols' ranges, the guards, and that no tensor has 2^31
    * elements or more. */
   int32_t (*prepare)(struct sylvite_context *, const struct sylvite_runtime_api *, const int64_t *dims,

@@ -199,26 +199,6 @@ int64_t find_bad(const void *data, int64_t first, int64_t step, int64_t count, i
   return -1;
 }
 
-int64_t index_at(const void *data, int32_t dtype, int64_t i) {
-  switch (dtype) {
-    case SYL_I64:
-    case SYL_U64:
-      return static_cast<const int64_t *>(data)[i];
-    case SYL_I32:
-      return static_cast<const int32_t *>(data)[i];
-    case SYL_U32:
-      return static_cast<const uint32_t *>(data)[i];
-    case SYL_I16:
-      return static_cast<const int16_t *>(data)[i];
-    case SYL_U16:
-      return static_cast<const uint16_t *>(data)[i];
-    case SYL_I8:
-      return static_cast<const int8_t *>(data)[i];
-    default:
-      return static_cast<const uint8_t *>(data)[i];
-  }
-}
-
 int64_t find_bad_index(const void *data, int32_t dtype, int64_t first, int64_t step, int64_t count,
                        int64_t bound) {
   switch (dtype) {
@@ -248,7 +228,7 @@ int32_t check_indices(sylvite_context *context, int32_t buffer, int32_t dtype, i
     return SYL_OK;
   }
   char index[24], position[24 * kSylviteMaxRank];
-  snprintf(index, sizeof index, "%lld", static_cast<long long>(index_at(data, dtype, bad)));
+  snprintf(index, sizeof index, "%lld", static_cast<long long>(whole_number_at(data, dtype, bad)));
   position_text(*context, buffer, bad, position, sizeof position);
   return fail_with(*context, SYL_BAD_INPUT, message, index, position);
 }
@@ -262,7 +242,51 @@ int32_t copy(sylvite_context *context, int32_t to, int32_t from, int64_t bytes) 
   return SYL_OK;
 }
 
+int32_t copy_part(sylvite_context *context, int32_t to, int64_t offset, int32_t from,
+                  int64_t bytes) {
+  uint8_t *target = context->buffers[to].host + offset;
+  const uint8_t *source = context->buffers[from].host;
+  if (bytes > 0 && target != source) {
+    memcpy(target, source, static_cast<size_t>(bytes));
+  }
+  return SYL_OK;
+}
+
+int32_t is_true(sylvite_context *context, int32_t buffer) {
+  return *context->buffers[buffer].host != 0 ? 1 : 0;
+}
+
+int32_t set_size(sylvite_context *context, int32_t output, int32_t axis, int64_t size) {
+  const sylvite_program &program = *context->model->program;
+  int64_t *dims = context->current->output_dims;
+  for (int32_t i = 0; i < output; ++i) {
+    dims += program.outputs[i].rank;
+  }
+  dims[axis] = size;
+  return SYL_OK;
+}
+
 }  // namespace
+
+int64_t whole_number_at(const void *data, int32_t dtype, int64_t i) {
+  switch (dtype) {
+    case SYL_I64:
+    case SYL_U64:
+      return static_cast<const int64_t *>(data)[i];
+    case SYL_I32:
+      return static_cast<const int32_t *>(data)[i];
+    case SYL_U32:
+      return static_cast<const uint32_t *>(data)[i];
+    case SYL_I16:
+      return static_cast<const int16_t *>(data)[i];
+    case SYL_U16:
+      return static_cast<const uint16_t *>(data)[i];
+    case SYL_I8:
+      return static_cast<const int8_t *>(data)[i];
+    default:
+      return static_cast<const uint8_t *>(data)[i];
+  }
+}
 
 const sylvite_runtime_api kRuntimeApi = {
     .call = call,
@@ -270,6 +294,9 @@ const sylvite_runtime_api kRuntimeApi = {
     .copy = copy,
     .fail = fail,
     .fail_sizes = fail_sizes,
+    .copy_part = copy_part,
+    .is_true = is_true,
+    .set_size = set_size,
 };
 
 }  // namespace sylvite

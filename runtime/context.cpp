@@ -168,6 +168,16 @@ int32_t check_inputs(sylvite_context &context, const sylvite_tensor *inputs, int
       context.given_dims[at++] = inputs[i].dims[axis];
     }
   }
+  for (int32_t i = 0; i < program.content_count; ++i) {
+    const sylvite_tensor &tensor = inputs[program.contents[i]];
+    int64_t count = 1;
+    for (int32_t axis = 0; axis < tensor.rank; ++axis) {
+      count *= tensor.dims[axis];
+    }
+    for (int64_t element = 0; element < count; ++element) {
+      context.given_dims[at++] = whole_number_at(tensor.data, dtype_code(tensor), element);
+    }
+  }
   return SYL_OK;
 }
 
@@ -228,7 +238,8 @@ PreparedShape &oldest(sylvite_context &context) {
 // Finds or computes what `given_dims` imply; sets `current`.
 int32_t prepare(sylvite_context &context) {
   const sylvite_program &program = *context.model->program;
-  const size_t dim_bytes = static_cast<size_t>(context.model->input_dims) * sizeof(int64_t);
+  const size_t dim_bytes =
+      static_cast<size_t>(context.model->input_dims + context.model->contents) * sizeof(int64_t);
   for (PreparedShape &shape : context.shapes) {
     if (shape.valid && memcmp(shape.input_dims, context.given_dims.data(), dim_bytes) == 0) {
       shape.last_use = context.runs;
@@ -313,9 +324,10 @@ bool allocate(sylvite_context &context, int threads) {
   const sylvite_model &model = *context.model;
   const sylvite_program &program = *model.program;
   const int64_t placed = int64_t{program.output_count} + program.intermediate_count;
-  const int64_t words = model.input_dims + program.symbol_count + model.output_dims + placed;
+  const int64_t given = model.input_dims + model.contents;
+  const int64_t words = given + program.symbol_count + model.output_dims + placed;
   if (!context.shape_words.allocate(words * kRememberedShapes) ||
-      !context.given_dims.allocate(model.input_dims) ||
+      !context.given_dims.allocate(given) ||
       !context.intermediate_bytes.allocate(program.intermediate_count) ||
       !context.placing.allocate(placed) || !context.order.allocate(placed) ||
       !context.buffers.allocate(program.buffer_count) || !context.pool.start(threads)) {
@@ -324,7 +336,7 @@ bool allocate(sylvite_context &context, int threads) {
   int64_t *at = context.shape_words.data();
   for (PreparedShape &shape : context.shapes) {
     shape.input_dims = at;
-    shape.symbols = shape.input_dims + model.input_dims;
+    shape.symbols = shape.input_dims + given;
     shape.output_dims = shape.symbols + program.symbol_count;
     shape.offsets = shape.output_dims + model.output_dims;
     at += words;

@@ -43,6 +43,9 @@ constexpr int64_t with_room(int64_t bytes) {
 
 extern const sylvite_runtime_api kRuntimeApi;
 
+// Element i of a tensor of whole numbers or bools.
+int64_t whole_number_at(const void *data, int32_t dtype, int64_t i);
+
 // Computes what the sizes imply without running: every dimension of every input, in order. An error
 // is in the context.
 int32_t prepare_shape(sylvite_context &context, const int64_t *dims);
@@ -68,7 +71,8 @@ struct sylvite_context {
   const sylvite::PreparedShape *current = nullptr;
   uint64_t runs = 0;
 
-  sylvite::Array<int64_t> given_dims;            // every dimension of every input of this run
+  // Every dimension of every input of this run, then the elements that are used as sizes.
+  sylvite::Array<int64_t> given_dims;
   sylvite::Array<int64_t> intermediate_bytes;    // what prepare writes
   sylvite::Array<sylvite::ArenaBuffer> placing;  // outputs, then intermediates
   sylvite::Array<int32_t> order;                 // working space of the placement

@@ -127,6 +127,14 @@ bool fill_in(sylvite_model &model) {
       model.rules[at++] = rule_of(program, program.inputs[i].dims[axis]);
     }
   }
+  for (int32_t i = 0; i < program.content_count; ++i) {
+    const sylvite_tensor_info &info = program.inputs[program.contents[i]];
+    int64_t count = 1;
+    for (int32_t axis = 0; axis < info.rank; ++axis) {
+      count *= rule_of(program, info.dims[axis]).number;
+    }
+    model.contents += count;
+  }
   return true;
 }
 

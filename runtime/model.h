@@ -29,6 +29,7 @@ struct sylvite_model {
   const std::byte *weights = nullptr;  // the image, with its header
   sylvite_isa isa = SYL_X86_64_V3;
   int64_t input_dims = 0, output_dims = 0;  // dimensions of all inputs, of all outputs
+  int64_t contents = 0;                     // elements of inputs that are used as sizes
   int32_t max_arguments = 0;                // the longest argv of a kernel
   sylvite::Array<sylvite::DimRule> rules;   // of each dimension of each input
 };

@@ -3,11 +3,13 @@
 // An input's size is a symbol, a number, or an expression such as `past + 1` or `2*n`. A size that
 // holds exactly one symbol not yet known, with a constant coefficient, gives that symbol; this is
 // repeated until nothing changes. Plain symbols go first, so that the axis named in messages is the
-// obvious one. All other sizes are compared at run time with what the symbols say.
+// obvious one. All other sizes are compared at run time with what the symbols say. The elements of
+// inputs whose contents are used as sizes are treated alike, after the sizes.
 #include <algorithm>
 #include <optional>
 #include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -20,6 +22,7 @@ namespace {
 struct Axis {
   int input = 0, axis = 0;
   const Dim *size = nullptr;
+  bool contents = false;
 };
 
 // size == coefficient * symbol + offset, where symbol is the only one not in `known`.
@@ -41,7 +44,7 @@ std::optional<PlanBinding> solve(const Axis &axis, const std::set<std::string> &
       *axis.size != Dim(*coefficient) * Dim::symbol(symbol) + offset) {
     return std::nullopt;  // not affine: floor_div(n, 2), n*n
   }
-  return PlanBinding{symbol, axis.input, axis.axis, *coefficient, offset};
+  return PlanBinding{symbol, axis.input, axis.axis, *coefficient, offset, axis.contents};
 }
 
 }  // namespace
@@ -54,13 +57,22 @@ void add_bindings(Plan &plan) {
       axes.push_back({static_cast<int>(input), static_cast<int>(axis), &shape[axis]});
     }
   }
+  for (size_t input = 0; input < plan.inputs.size(); ++input) {
+    const std::vector<Dim> &contents = plan.inputs[input].contents;
+    if (!contents.empty()) {
+      plan.contents.push_back(static_cast<int>(input));
+    }
+    for (size_t i = 0; i < contents.size(); ++i) {
+      axes.push_back({static_cast<int>(input), static_cast<int>(i), &contents[i], true});
+    }
+  }
   std::set<std::string> known;
-  std::set<std::pair<int, int>> used;
+  std::set<std::tuple<int, int, bool>> used;
   const auto bind = [&](const Axis &axis) {
     std::optional<PlanBinding> binding = solve(axis, known);
     if (binding) {
       known.insert(binding->symbol);
-      used.insert({axis.input, axis.axis});
+      used.insert({axis.input, axis.axis, axis.contents});
       plan.bindings.push_back(std::move(*binding));
     }
     return binding.has_value();
@@ -73,7 +85,7 @@ void add_bindings(Plan &plan) {
   while (std::any_of(axes.begin(), axes.end(), bind)) {
   }
   for (const Axis &axis : axes) {
-    if (used.count({axis.input, axis.axis}) != 0) {
+    if (used.count({axis.input, axis.axis, axis.contents}) != 0) {
       continue;
     }
     for (const std::string &symbol : symbols_of(*axis.size)) {
@@ -84,7 +96,7 @@ void add_bindings(Plan &plan) {
                           symbol, "' an axis of its own when exporting");
       }
     }
-    plan.size_checks.push_back({axis.input, axis.axis, *axis.size});
+    plan.size_checks.push_back({axis.input, axis.axis, *axis.size, axis.contents});
   }
 }
 

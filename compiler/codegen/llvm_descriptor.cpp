@@ -58,6 +58,8 @@ class DescriptorWriter {
          SYLVITE_FIELD(sylvite_program, inputs, tensors(plan_.inputs)),
          SYLVITE_FIELD(sylvite_program, outputs, tensors(plan_.outputs)),
          SYLVITE_FIELD(sylvite_program, symbols, symbols()),
+         SYLVITE_FIELD(sylvite_program, content_count, count(plan_.contents)),
+         SYLVITE_FIELD(sylvite_program, contents, int32s(plan_.contents)),
          SYLVITE_FIELD(sylvite_program, kernel_count, count(plan_.kernels)),
          SYLVITE_FIELD(sylvite_program, call_count, count(plan_.calls)),
          SYLVITE_FIELD(sylvite_program, buffer_count, int32(plan_.buffer_count())),

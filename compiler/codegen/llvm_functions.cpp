@@ -13,6 +13,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -40,6 +41,14 @@ class DimWriter {
   DimWriter(llvm::IRBuilder<> &builder, bool checked) : builder_(builder), checked_(checked) {}
 
   void bind(const std::string &symbol, llvm::Value *value) { symbols_[symbol] = value; }
+
+  // What is computed or bound from here on is known up to the matching leave(): in a loop's body or
+  // a branch, which do not always run.
+  void enter() { outer_.emplace_back(symbols_, done_); }
+  void leave() {
+    std::tie(symbols_, done_) = std::move(outer_.back());
+    outer_.pop_back();
+  }
 
   Number number(const Dim &dim) {
     const auto found = done_.find(dim);
@@ -153,6 +162,7 @@ class DimWriter {
   bool checked_;
   std::map<std::string, llvm::Value *> symbols_;
   std::map<Dim, Number> done_;
+  std::vector<std::pair<std::map<std::string, llvm::Value *>, std::map<Dim, Number>>> outer_;
 };
 
 std::string quoted(const std::string &name) {
@@ -286,11 +296,17 @@ class PrepareWriter : public FunctionWriter {
   std::string input_name(int input) const {
     return quoted(plan_.inputs[static_cast<size_t>(input)].name);
   }
-  std::string found(int input, int axis) const {
-    return "input " + input_name(input) + " has size {} at axis " + std::to_string(axis);
+  std::string found(int input, int axis, bool contents = false) const {
+    if (!contents) {
+      return "input " + input_name(input) + " has size {} at axis " + std::to_string(axis);
+    }
+    const bool only = contents_.at(input).size() == 1;
+    return "input " + input_name(input) + " is {}" +
+           (only ? "" : " at position " + std::to_string(axis));
   }
-  llvm::Value *size(int input, int axis) const {
-    return sizes_[static_cast<size_t>(input)][static_cast<size_t>(axis)];
+  llvm::Value *size(int input, int axis, bool contents = false) const {
+    return contents ? contents_.at(input)[static_cast<size_t>(axis)]
+                    : sizes_[static_cast<size_t>(input)][static_cast<size_t>(axis)];
   }
   llvm::Value *below(llvm::Value *value, int64_t bound) {  // in [0, bound)
     return builder_.CreateICmpULT(value, dims_.constant(bound));
@@ -308,14 +324,20 @@ class PrepareWriter : public FunctionWriter {
                 value);
       }
     }
+    for (const int input : plan_.contents) {
+      const Shape &shape = plan_.inputs[static_cast<size_t>(input)].type.shape;
+      for (int64_t i = *element_count(shape).constant(); i > 0; --i) {
+        contents_[input].push_back(load(argument(2), next++));
+      }
+    }
   }
 
   void bind(const PlanBinding &binding) {
-    llvm::Value *given = size(binding.input, binding.axis);
+    llvm::Value *given = size(binding.input, binding.axis, binding.contents);
     const SymbolInfo *info = plan_.symbols.find(binding.symbol);
     const SymbolInfo limits = info == nullptr ? SymbolInfo{} : *info;
     const bool direct = binding.coefficient == 1 && binding.offset.is(0);
-    const std::string where = found(binding.input, binding.axis);
+    const std::string where = found(binding.input, binding.axis, binding.contents);
     const Dim form = Dim(binding.coefficient) * Dim::symbol(binding.symbol) + binding.offset;
     const std::string with =
         direct ? "" : one_line(form.str()) + " with " + one_line(binding.symbol) + " ";
@@ -352,7 +374,8 @@ class PrepareWriter : public FunctionWriter {
   const PlanBinding *axis_of(const Dim &dim) const {
     const std::optional<std::string> symbol = dim.as_symbol();
     for (const PlanBinding &binding : plan_.bindings) {
-      if (symbol == binding.symbol && binding.coefficient == 1 && binding.offset.is(0)) {
+      if (symbol == binding.symbol && binding.coefficient == 1 && binding.offset.is(0) &&
+          !binding.contents) {
         return &binding;
       }
     }
@@ -369,15 +392,15 @@ class PrepareWriter : public FunctionWriter {
   }
 
   void check_size(const PlanSizeCheck &check) {
-    llvm::Value *given = size(check.input, check.axis);
+    llvm::Value *given = size(check.input, check.axis, check.contents);
     const Number expected = dims_.number(check.expected);
-    const std::string where = found(check.input, check.axis);
+    const std::string where = found(check.input, check.axis, check.contents);
     require_without_overflow(expected.overflow,
                              where + ", expected " + one_line(check.expected.str()), given);
     llvm::Value *equal = builder_.CreateICmpEQ(given, expected.value);
     if (check.expected.is_constant()) {
       require(equal, where + ", expected " + one_line(check.expected.str()), given);
-    } else if (const PlanBinding *other = axis_of(check.expected)) {
+    } else if (const PlanBinding *other = check.contents ? nullptr : axis_of(check.expected)) {
       require(equal, must_be_equal(other->input, other->axis, check.input, check.axis),
               expected.value, given);
     } else {
@@ -431,7 +454,23 @@ class PrepareWriter : public FunctionWriter {
     return lower && *lower >= 0;
   }
 
+  // At both ends of what varies while the plan runs.
   void check_tensor(const std::string &name, const TensorType &type) {
+    if (plan_.variables.empty()) {
+      check_tensor_at(name, type);
+      return;
+    }
+    TensorType most = type;
+    for (size_t axis = 0; axis < type.shape.size(); ++axis) {
+      for (const Dim &dim : extremes(type.shape[axis], plan_)) {
+        check_tensor_at(name, {type.dtype, {dim}});
+      }
+      most.shape[axis] = largest(type.shape[axis], plan_, name);
+    }
+    check_tensor_at(name, most);
+  }
+
+  void check_tensor_at(const std::string &name, const TensorType &type) {
     for (size_t axis = 0; axis < type.shape.size(); ++axis) {
       const Dim &dim = type.shape[axis];
       if (dim.is_constant() || not_negative(dim) || !checked_.insert(dim).second) {
@@ -494,6 +533,12 @@ class PrepareWriter : public FunctionWriter {
   }
 
   void check_range(const Dim &dim, int64_t low, int64_t high, const std::string &message) {
+    for (const Dim &each : extremes(dim, plan_)) {
+      check_range_of(each, low, high, message);
+    }
+  }
+
+  void check_range_of(const Dim &dim, int64_t low, int64_t high, const std::string &message) {
     if (dim.is_constant()) {
       SYLVITE_CHECK(*dim.constant() >= low && *dim.constant() <= high, message);
       return;
@@ -537,20 +582,97 @@ class PrepareWriter : public FunctionWriter {
     size_t next = 0;
     for (const PlanTensor &output : plan_.outputs) {
       for (const Dim &dim : output.type.shape) {
-        store(dims_.value(dim), output_dims, next++);
+        store(dims_.value(largest(dim, plan_, output.name)), output_dims, next++);
       }
     }
   }
 
   std::vector<std::vector<llvm::Value *>> sizes_;
+  std::map<int, std::vector<llvm::Value *>> contents_;  // by input
   std::set<Dim> checked_, counted_;
   std::set<std::pair<Dim, int64_t>> ranged_;
 };
 
-class RunWriter : public FunctionWriter {
+// Walks calls and events in order, and writes the loops; what happens in them is up to the others.
+class StepsWriter : public FunctionWriter {
+ protected:
+  using FunctionWriter::FunctionWriter;
+
+  // The two that every function counts with, and perhaps a second one for costs.
+  virtual void bind_variable(const std::string &symbol, llvm::Value *value) {
+    dims_.bind(symbol, value);
+  }
+  virtual void enter() { dims_.enter(); }
+  virtual void leave() { dims_.leave(); }
+  virtual void write_call(size_t site, const PlanCall &call) = 0;
+  virtual void write_event(const PlanEvent &event) = 0;
+
+  void write_steps() {
+    size_t event = 0;
+    for (size_t i = 0; i <= plan_.calls.size(); ++i) {
+      for (; event < plan_.events.size() && plan_.events[event].before <= static_cast<int>(i);
+           ++event) {
+        write_event(plan_.events[event]);
+      }
+      if (i < plan_.calls.size()) {
+        write_call(i, plan_.calls[i]);
+      }
+    }
+    SYLVITE_CHECK(loops_.empty() && event == plan_.events.size());
+  }
+
+  // for (symbol = 0; symbol < trip && go; ++symbol)
+  struct Loop {
+    const PlanEvent *begin = nullptr;
+    llvm::BasicBlock *head = nullptr, *exit = nullptr;
+    llvm::PHINode *number = nullptr, *go = nullptr;
+    llvm::Value *test = nullptr;  // of this iteration, whether there is another
+  };
+
+  void begin_loop(const PlanEvent &event, llvm::Value *condition) {
+    Loop loop;
+    loop.begin = &event;
+    loop.head = new_block("loop");
+    loop.exit = new_block("loop_exit");
+    llvm::Value *const trip = dims_.value(event.trip);
+    llvm::BasicBlock *const before = builder_.GetInsertBlock();
+    builder_.CreateBr(loop.head);
+    builder_.SetInsertPoint(loop.head);
+    loop.number = builder_.CreatePHI(builder_.getInt64Ty(), 2);
+    loop.go = builder_.CreatePHI(builder_.getInt1Ty(), 2);
+    loop.number->addIncoming(dims_.constant(0), before);
+    loop.go->addIncoming(condition, before);
+    llvm::BasicBlock *const body = new_block("loop_body");
+    builder_.CreateCondBr(builder_.CreateAnd(loop.go, builder_.CreateICmpSLT(loop.number, trip)),
+                          body, loop.exit);
+    builder_.SetInsertPoint(body);
+    enter();
+    bind_variable(event.symbol, loop.number);
+    loop.test = builder_.getTrue();
+    loops_.push_back(loop);
+  }
+
+  void end_loop() {
+    const Loop loop = loops_.back();
+    loops_.pop_back();
+    llvm::BasicBlock *const last = builder_.GetInsertBlock();
+    loop.number->addIncoming(builder_.CreateAdd(loop.number, dims_.constant(1)), last);
+    loop.go->addIncoming(loop.test, last);
+    builder_.CreateBr(loop.head);
+    leave();
+    builder_.SetInsertPoint(loop.exit);
+    if (!loop.begin->made.empty()) {
+      bind_variable(loop.begin->made, loop.number);
+    }
+  }
+
+  std::vector<Loop> loops_;  // that are open
+};
+
+class RunWriter : public StepsWriter {
  public:
   RunWriter(llvm::Module &module, const Plan &plan)
-      : FunctionWriter(module, plan, "sylvite_run", type(module), false), costs_(builder_, true) {
+      : StepsWriter(module, plan, "sylvite_run", type(module), false), costs_(builder_, true) {
     size_t most = 1;
     for (const PlanCall &call : plan.calls) {
       most = std::max(most, call.symbols.size());
@@ -560,20 +682,14 @@ class RunWriter : public FunctionWriter {
     for (size_t i = 0; i < plan.bindings.size(); ++i) {
       costs_.bind(plan.bindings[i].symbol, dims_.value(Dim::symbol(plan.bindings[i].symbol)));
     }
-    size_t check = 0;
-    for (size_t i = 0; i < plan.calls.size(); ++i) {
-      for (; check < plan.checks.size() && plan.checks[check].before <= static_cast<int>(i);
-           ++check) {
-        write_check(plan.checks[check]);
-      }
-      write_call(i, plan.calls[i]);
-    }
+    write_steps();
     for (const PlanCopy &copy : plan.copies) {
       const size_t output = static_cast<size_t>(copy.to - plan.first_output());
       return_if_failed(call_api(
           offsetof(sylvite_runtime_api, copy),
           {int32(copy.to), int32(copy.from), dims_.value(byte_count(plan.outputs[output].type))}));
     }
+    report_sizes();
     builder_.CreateRet(int32(SYL_OK));
   }
 
@@ -585,6 +701,74 @@ class RunWriter : public FunctionWriter {
                                    false);
   }
 
+  void bind_variable(const std::string &symbol, llvm::Value *value) override {
+    dims_.bind(symbol, value);
+    costs_.bind(symbol, value);
+  }
+  void enter() override {
+    dims_.enter();
+    costs_.enter();
+  }
+  void leave() override {
+    dims_.leave();
+    costs_.leave();
+  }
+
+  // A boolean that was computed; -1: true.
+  llvm::Value *condition(int buffer) {
+    if (buffer < 0) {
+      return builder_.getTrue();
+    }
+    llvm::Value *number = call_api(offsetof(sylvite_runtime_api, is_true), {int32(buffer)});
+    return builder_.CreateICmpNE(number, int32(0));
+  }
+
+  void write_event(const PlanEvent &event) override {
+    switch (event.kind) {
+      case PlanEvent::Kind::Copy:
+        return_if_failed(call_api(offsetof(sylvite_runtime_api, copy_part),
+                                  {int32(event.to), dims_.value(event.offset), int32(event.from),
+                                   dims_.value(event.bytes)}));
+        break;
+      case PlanEvent::Kind::LoopBegin:
+        begin_loop(event, condition(event.condition));
+        break;
+      case PlanEvent::Kind::LoopTest:
+        loops_.back().test = condition(event.condition);
+        break;
+      case PlanEvent::Kind::LoopEnd:
+        end_loop();
+        break;
+      case PlanEvent::Kind::IfBegin: {
+        llvm::BasicBlock *const then_block = new_block("then");
+        ifs_.push_back({new_block("else"), new_block("if_end")});
+        builder_.CreateCondBr(condition(event.condition), then_block, ifs_.back().first);
+        builder_.SetInsertPoint(then_block);
+        enter();
+        break;
+      }
+      case PlanEvent::Kind::IfElse:
+        builder_.CreateBr(ifs_.back().second);
+        builder_.SetInsertPoint(ifs_.back().first);
+        leave();
+        enter();
+        break;
+      case PlanEvent::Kind::IfEnd:
+        builder_.CreateBr(ifs_.back().second);
+        builder_.SetInsertPoint(ifs_.back().second);
+        leave();
+        ifs_.pop_back();
+        break;
+    }
+  }
+
+  void write_checks(size_t site) {
+    for (; check_ < plan_.checks.size() && plan_.checks[check_].before <= static_cast<int>(site);
+         ++check_) {
+      write_check(plan_.checks[check_]);
+    }
+  }
+
   void write_check(const PlanIndexCheck &check) {
     return_if_failed(
         call_api(offsetof(sylvite_runtime_api, check_indices),
@@ -593,7 +777,8 @@ class RunWriter : public FunctionWriter {
                   dims_.value(check.bound), text_constant(module_, check.message)}));
   }
 
-  void write_call(size_t site, const PlanCall &call) {
+  void write_call(size_t site, const PlanCall &call) override {
+    write_checks(site);
     for (size_t s = 0; s < call.symbols.size(); ++s) {
       llvm::Value *symbol =
           builder_.CreateTrunc(dims_.value(call.symbols[s]), builder_.getInt32Ty());
@@ -607,19 +792,43 @@ class RunWriter : public FunctionWriter {
                   dims_.value(call.extent1), dims_.value(call.scratch_bytes), cost}));
   }
 
+  // Of outputs whose size depends on how many iterations a loop made; prepare gave the largest.
+  void report_sizes() {
+    for (size_t output = 0; output < plan_.outputs.size(); ++output) {
+      const Shape &shape = plan_.outputs[output].type.shape;
+      for (size_t axis = 0; axis < shape.size(); ++axis) {
+        const bool varies = std::any_of(
+            plan_.variables.begin(), plan_.variables.end(),
+            [&](const PlanVariable &variable) { return mentions(shape[axis], variable.symbol); });
+        if (varies) {
+          return_if_failed(call_api(offsetof(sylvite_runtime_api, set_size),
+                                    {int32(static_cast<int64_t>(output)),
+                                     int32(static_cast<int64_t>(axis)), dims_.value(shape[axis])}));
+        }
+      }
+    }
+  }
+
   DimWriter costs_;
   llvm::Value *symbols_ = nullptr;
+  size_t check_ = 0;
+  std::vector<std::pair<llvm::BasicBlock *, llvm::BasicBlock *>> ifs_;  // else, end
 };
 
-class CostsWriter : public FunctionWriter {
+// Costs of a call in a loop are those of all iterations that may be made; both branches of an If
+// count.
+class CostsWriter : public StepsWriter {
  public:
   CostsWriter(llvm::Module &module, const Plan &plan)
-      : FunctionWriter(module, plan, "sylvite_costs", type(module), true) {
+      : StepsWriter(module, plan, "sylvite_costs", type(module), true) {
     bind_symbols(argument(0));
-    for (size_t i = 0; i < plan.calls.size(); ++i) {
-      store(dims_.saturated(plan.calls[i].flops), argument(1), i);
-      store(dims_.saturated(plan.calls[i].bytes), argument(2), i);
+    if (!plan.events.empty()) {
+      for (size_t i = 0; i < plan.calls.size(); ++i) {
+        store(dims_.constant(0), argument(1), i);
+        store(dims_.constant(0), argument(2), i);
+      }
     }
+    write_steps();
     builder_.CreateRetVoid();
   }
 
@@ -629,6 +838,27 @@ class CostsWriter : public FunctionWriter {
     llvm::Type *pointer = llvm::PointerType::getUnqual(context);
     return llvm::FunctionType::get(llvm::Type::getVoidTy(context), {pointer, pointer, pointer},
                                    false);
+  }
+
+  void write_call(size_t site, const PlanCall &call) override {
+    add(call.flops, argument(1), site);
+    add(call.bytes, argument(2), site);
+  }
+
+  void add(const Dim &cost, llvm::Value *array, size_t site) {
+    llvm::Value *const one = dims_.saturated(cost);
+    store(loops_.empty()
+              ? one
+              : builder_.CreateBinaryIntrinsic(llvm::Intrinsic::sadd_sat, load(array, site), one),
+          array, site);
+  }
+
+  void write_event(const PlanEvent &event) override {
+    if (event.kind == PlanEvent::Kind::LoopBegin) {
+      begin_loop(event, builder_.getTrue());
+    } else if (event.kind == PlanEvent::Kind::LoopEnd) {
+      end_loop();
+    }
   }
 };
 

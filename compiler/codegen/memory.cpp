@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "compiler/codegen/plan.h"
+#include "compiler/codegen/plan_parts.h"
 #include "compiler/ir/error.h"
 #include "runtime/arena.h"
 
@@ -19,8 +20,8 @@ int64_t arena_bytes(const Plan &plan, const std::map<std::string, int64_t> &symb
   std::vector<ArenaBuffer> buffers;
   buffers.reserve(plan.outputs.size() + plan.intermediates.size());
   for (const PlanTensor &output : plan.outputs) {  // they live through the whole run
-    buffers.push_back(
-        {evaluate(byte_count(output.type), symbols), 0, std::numeric_limits<int32_t>::max()});
+    buffers.push_back({evaluate(largest(byte_count(output.type), plan, output.name), symbols), 0,
+                       std::numeric_limits<int32_t>::max()});
   }
   for (const PlanBuffer &buffer : plan.intermediates) {
     buffers.push_back({evaluate(byte_count(buffer.type), symbols), buffer.first, buffer.last});
@@ -37,7 +38,7 @@ int64_t arena_bytes(const Plan &plan, const std::map<std::string, int64_t> &symb
 Dim arena_formula(const Plan &plan) {
   Dim outputs;
   for (const PlanTensor &output : plan.outputs) {
-    outputs += byte_count(output.type);
+    outputs += largest(byte_count(output.type), plan, output.name);
   }
   std::vector<Dim> candidates;  // none of them proved below another one
   for (size_t call = 0; call < plan.calls.size(); ++call) {

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <deque>
 #include <map>
 #include <optional>
 #include <string>
@@ -20,6 +21,7 @@
 
 #include "compiler/codegen/hash.h"
 #include "compiler/codegen/plan_parts.h"
+#include "compiler/ir/control.h"
 #include "compiler/ir/error.h"
 #include "compiler/ir/kernel_traits.h"
 #include "runtime/abi.h"
@@ -116,11 +118,22 @@ const Value *appended_pool(const Node &kernel) {
   return pool;
 }
 
+// An event whose buffers have no numbers yet.
+struct Event {
+  PlanEvent event;
+  const Value *to = nullptr, *from = nullptr, *condition = nullptr;
+};
+
 struct PlanBuilder {
   const Graph &graph;
   Plan plan;
   std::map<const Value *, const Value *> reshape_of;  // value -> the value whose elements it has
   std::vector<const Node *> calls;                    // kernel nodes that compute something
+  std::vector<Event> events;
+  // What has a buffer of its own, in order, and the type that the buffer has room for.
+  std::vector<const Value *> owned;
+  std::map<const Value *, TensorType> room;
+  std::deque<Value> temporaries;
   BufferNumbers numbers;
 
   // The value whose buffer `value` shares.
@@ -133,35 +146,177 @@ struct PlanBuilder {
   }
 
   int number(const Value *value) const {
-    const auto found = numbers.find(value);
+    const auto found = numbers.find(storage(value));
     SYLVITE_CHECK(found != numbers.end(), "no buffer for value '" + value->name + "'");
     return found->second;
   }
 
-  void find_calls();
+  void own(const Value *value, const TensorType &type) {
+    owned.push_back(value);
+    room[value] = type;
+  }
+  void own(const Value *value) { own(value, value->type); }
+
+  Event &add_event(PlanEvent::Kind kind) {
+    events.emplace_back();
+    events.back().event.kind = kind;
+    events.back().event.before = static_cast<int>(calls.size());
+    return events.back();
+  }
+  void add_copy(const Value *to, const Value *from, const Dim &bytes, const Dim &offset = 0) {
+    Event &copy = add_event(PlanEvent::Kind::Copy);
+    copy.to = to;
+    copy.from = from;
+    copy.event.bytes = bytes;
+    copy.event.offset = offset;
+  }
+
+  void find_calls(const Graph &nodes);
+  void find_calls_of_kernel(const Node &node);
+  void find_calls_of_if(const Node &node);
+  void find_calls_of_loop(const Node &node);
+  void end_iteration(const Node &node, const LoopParts &parts);
   void number_inputs_and_outputs();
   void number_intermediates();
   void number_weights();
   void number_reshapes();
   void add_calls();
+  void add_events();
   void add_copies();
 };
 
-void PlanBuilder::find_calls() {
-  for (const auto &node : graph.nodes()) {
-    if (node->op == Op::Constant) {
+void PlanBuilder::find_calls(const Graph &nodes) {
+  for (const auto &node : nodes.nodes()) {
+    if (node->op == Op::If) {
+      find_calls_of_if(*node);
+    } else if (node->op == Op::Loop) {
+      find_calls_of_loop(*node);
+    } else if (node->op != Op::Constant) {
+      SYLVITE_CHECK(node->op == Op::Kernel, "node " + describe(*node) + " is not in a kernel");
+      find_calls_of_kernel(*node);
+    }
+  }
+}
+
+void PlanBuilder::find_calls_of_kernel(const Node &node) {
+  const std::vector<const Value *> sources = reshaped_inputs(node);
+  if (sources.empty()) {
+    calls.push_back(&node);
+  }
+  if (const Value *pool = appended_pool(node)) {
+    reshape_of[node.output()] = pool;
+    return;
+  }
+  for (size_t i = 0; i < node.outputs.size(); ++i) {
+    if (sources.empty()) {
+      own(node.output(i));
+    } else {
+      reshape_of[node.output(i)] = sources[i];
+    }
+  }
+}
+
+// Both branches write the If's own buffers: where a kernel of the branch makes a result, directly.
+void PlanBuilder::find_calls_of_if(const Node &node) {
+  for (const auto &output : node.outputs) {
+    own(output.get());
+  }
+  add_event(PlanEvent::Kind::IfBegin).condition = node.input(0);
+  for (const std::unique_ptr<Graph> &branch : node.regions) {
+    if (branch != node.regions.front()) {
+      add_event(PlanEvent::Kind::IfElse);
+    }
+    for (size_t i = 1; i < node.inputs.size(); ++i) {
+      reshape_of[branch->inputs()[i - 1]] = node.input(i);
+    }
+    find_calls(*branch);
+    for (size_t i = 0; i < node.outputs.size(); ++i) {
+      const Value *made = storage(branch->output(i));
+      const bool fresh = made->producer != nullptr && made->producer->op == Op::Kernel &&
+                         made->producer->graph == branch.get();
+      if (fresh) {
+        reshape_of[made] = node.output(i);
+      } else {
+        add_copy(node.output(i), made, byte_count(made->type));
+      }
+    }
+  }
+  add_event(PlanEvent::Kind::IfEnd);
+}
+
+// A carried value has one buffer, as large as it ever gets, which the body reads and which is the
+// loop's result; what an iteration makes of it is copied there at its end.
+void PlanBuilder::find_calls_of_loop(const Node &node) {
+  const LoopParts parts(node);
+  const Graph &body = *node.regions[0];
+  plan.variables.push_back({parts.iteration, 0, simplify(max(parts.trip - 1, 0), plan.symbols)});
+  if (parts.may_stop) {
+    plan.variables.push_back({parts.made, 0, parts.trip});
+  }
+  for (size_t i = 0; i < body.inputs().size(); ++i) {
+    const Value *input = body.inputs()[i], *operand = node.input(parts.first + i);
+    if (i >= parts.carried) {
+      reshape_of[input] = operand;
       continue;
     }
-    SYLVITE_CHECK(node->op == Op::Kernel, "node " + describe(*node) + " is not in a kernel");
-    const std::vector<const Value *> sources = reshaped_inputs(*node);
-    if (sources.empty()) {
-      calls.push_back(node.get());
+    TensorType type = input->type;
+    for (Dim &dim : type.shape) {
+      const std::optional<Dim> most =
+          largest_over(dim, parts.iteration, 0, parts.trip, plan.symbols);
+      if (!most) {
+        throw_model_error("node ", describe(node), ": the size ", dim.str(), " of '", input->name,
+                          "' varies in a way that is not supported");
+      }
+      dim = *most;
     }
-    if (const Value *pool = appended_pool(*node)) {
-      reshape_of[node->output()] = pool;
+    own(input, type);
+    reshape_of[node.output(i)] = input;
+    add_copy(input, operand, byte_count(operand->type));
+  }
+  for (size_t i = 0; i < parts.collected; ++i) {
+    TensorType type = node.output(parts.carried + i)->type;
+    type.shape[0] = parts.trip;
+    own(node.output(parts.carried + i), type);
+  }
+  Event &begin = add_event(PlanEvent::Kind::LoopBegin);
+  begin.event.symbol = parts.iteration;
+  begin.event.made = parts.made;
+  begin.event.trip = parts.trip;
+  begin.condition = parts.may_stop ? node.input(0) : nullptr;
+  find_calls(body);
+  end_iteration(node, parts);
+  add_event(PlanEvent::Kind::LoopEnd);
+}
+
+void PlanBuilder::end_iteration(const Node &node, const LoopParts &parts) {
+  const Graph &body = *node.regions[0];
+  if (parts.may_stop) {
+    add_event(PlanEvent::Kind::LoopTest).condition = body.output(body.output_count() - 1);
+  }
+  for (size_t i = parts.carried; i < parts.carried + parts.collected; ++i) {
+    const Dim bytes = byte_count(body.output(i)->type);
+    add_copy(node.output(i), body.output(i), bytes, bytes * Dim::symbol(parts.iteration));
+  }
+  // A value that is carried under another name is read before it is overwritten.
+  std::vector<const Value *> next;
+  for (size_t i = 0; i < parts.carried; ++i) {
+    const Value *made = storage(body.output(i));
+    const bool carried =
+        made->producer == nullptr &&
+        std::find(body.inputs().begin(), body.inputs().end(), made) != body.inputs().end();
+    if (carried && made != body.inputs()[i]) {
+      Value &temporary = temporaries.emplace_back();
+      temporary.name = made->name;
+      temporary.type = body.output(i)->type;
+      own(&temporary);
+      add_copy(&temporary, made, byte_count(temporary.type));
+      made = &temporary;
     }
-    for (size_t i = 0; i < sources.size(); ++i) {
-      reshape_of[node->output(i)] = sources[i];
+    next.push_back(made);
+  }
+  for (size_t i = 0; i < parts.carried; ++i) {
+    if (next[i] != body.inputs()[i]) {
+      add_copy(body.inputs()[i], next[i], byte_count(body.output(i)->type));
     }
   }
 }
@@ -169,27 +324,37 @@ void PlanBuilder::find_calls() {
 void PlanBuilder::number_inputs_and_outputs() {
   for (const Value *input : graph.inputs()) {
     numbers[input] = static_cast<int>(plan.inputs.size());
-    plan.inputs.push_back({input->name, input->type});
+    plan.inputs.push_back({input->name, input->type, input->host.value_or(std::vector<Dim>())});
   }
   for (size_t i = 0; i < graph.output_count(); ++i) {
     const Value *value = storage(graph.output(i));
-    const bool computed = value->producer != nullptr && value->producer->op == Op::Kernel;
-    if (computed && numbers.count(value) == 0) {
+    const TensorType &type = graph.output(i)->type;
+    // The output's own buffer has room for the final size only.
+    const auto own = room.find(value);
+    const auto fits = [&] {
+      return plan.variables.empty() ||
+             prove_equal(largest(byte_count(own->second), plan, value->name),
+                         largest(byte_count(type), plan, value->name), plan.symbols);
+    };
+    if (own != room.end() && numbers.count(value) == 0 && fits()) {
       numbers[value] = plan.first_output() + static_cast<int>(i);
     }
-    plan.outputs.push_back({graph.output_name(i), graph.output(i)->type});
+    plan.outputs.push_back({graph.output_name(i), type});
   }
 }
 
 void PlanBuilder::number_intermediates() {
-  for (const Node *node : calls) {
-    for (const auto &result : node->outputs) {
-      if (numbers.count(result.get()) == 0 && reshape_of.count(result.get()) == 0) {
-        numbers[result.get()] =
-            plan.first_intermediate() + static_cast<int>(plan.intermediates.size());
-        plan.intermediates.push_back({label_of(*result), result->type});
-      }
+  for (const Value *value : owned) {
+    if (numbers.count(value) != 0 || reshape_of.count(value) != 0) {
+      continue;
     }
+    numbers[value] = plan.first_intermediate() + static_cast<int>(plan.intermediates.size());
+    TensorType type = room.at(value);
+    const std::string label = label_of(*value);
+    for (Dim &dim : type.shape) {
+      dim = largest(dim, plan, label);
+    }
+    plan.intermediates.push_back({label, type});
   }
 }
 
@@ -226,6 +391,13 @@ void PlanBuilder::number_weights() {
   };
   for (const Node *node : calls) {
     std::for_each(node->inputs.begin(), node->inputs.end(), add);
+  }
+  for (const Event &event : events) {
+    for (const Value *read : {event.from, event.condition}) {
+      if (read != nullptr) {
+        add(read);
+      }
+    }
   }
   for (size_t i = 0; i < graph.output_count(); ++i) {
     add(graph.output(i));
@@ -276,8 +448,8 @@ std::vector<Dim> library_symbols(const Node &node) {
   const Shape &indices = node.input(1)->type.shape;
   if (node.op == Op::Append) {
     const Shape &rows = node.input(2)->type.shape;
-    return {dtype,      data[0], data[1], data[3], indices[0],
-            indices[1], rows[2], attributes.dims("past").at(0)};
+    return {dtype,      data[0],    data[1], data[3],
+            indices[0], indices[1], rows[2], attributes.dims("past").at(0)};
   }
   std::vector<Dim> symbols = {dtype, static_cast<int64_t>(node.input(1)->type.dtype), reduction()};
   if (node.op == Op::ScatterND) {
@@ -361,31 +533,21 @@ void PlanBuilder::add_calls() {
   }
 }
 
+void PlanBuilder::add_events() {
+  for (Event &event : events) {
+    event.event.to = event.to == nullptr ? 0 : number(event.to);
+    event.event.from = event.from == nullptr ? 0 : number(event.from);
+    event.event.condition = event.condition == nullptr ? -1 : number(event.condition);
+    plan.events.push_back(std::move(event.event));
+  }
+}
+
 void PlanBuilder::add_copies() {
   for (size_t i = 0; i < graph.output_count(); ++i) {
     const int to = plan.first_output() + static_cast<int>(i);
     const int from = number(graph.output(i));
     if (from != to) {
       plan.copies.push_back({to, from});
-    }
-  }
-}
-
-void set_lifetimes(Plan &plan) {
-  std::vector<bool> seen(plan.intermediates.size(), false);
-  for (size_t call = 0; call < plan.calls.size(); ++call) {
-    for (const std::vector<int> *buffers : {&plan.calls[call].inputs, &plan.calls[call].outputs}) {
-      for (const int buffer : *buffers) {
-        if (buffer < plan.first_intermediate() || buffer >= plan.first_weight()) {
-          continue;
-        }
-        const size_t i = static_cast<size_t>(buffer - plan.first_intermediate());
-        if (!seen[i]) {
-          plan.intermediates[i].first = static_cast<int>(call);
-          seen[i] = true;
-        }
-        plan.intermediates[i].last = static_cast<int>(call);
-      }
     }
   }
 }
@@ -440,12 +602,12 @@ Dim byte_count(const TensorType &type) {
 namespace {
 
 Plan build_plan(const Graph &graph) {
-  PlanBuilder builder{graph, {}, {}, {}, {}};
+  PlanBuilder builder{graph, {}, {}, {}, {}, {}, {}, {}, {}};
   Plan &plan = builder.plan;
   plan.name = graph.name;
   plan.symbols = graph.symbols;
   plan.guards = graph.guards;
-  builder.find_calls();
+  builder.find_calls(graph);
   // From here on every kernel node is a call or a reshape.
   builder.number_inputs_and_outputs();
   builder.number_intermediates();
@@ -454,7 +616,9 @@ Plan build_plan(const Graph &graph) {
   // From here on every value that is read has a buffer.
   refuse_huge_tensors(plan);
   builder.add_calls();
+  builder.add_events();
   builder.add_copies();
+  settle_guards(plan);
   set_lifetimes(plan);
   add_bindings(plan);
   return std::move(builder.plan);

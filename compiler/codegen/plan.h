@@ -15,6 +15,8 @@ namespace sylvite {
 struct PlanTensor {
   std::string name;
   TensorType type;
+  std::vector<Dim> contents =
+      {};  // of an input: what its elements are, where they are used as sizes
 };
 
 struct PlanKernel {
@@ -62,19 +64,50 @@ struct PlanCopy {  // an output that is an input or a weight, or one value that 
   int to = 0, from = 0;
 };
 
+// What happens between calls: in front of call `before`, in the order of the list.
+struct PlanEvent {
+  enum class Kind : uint8_t {
+    Copy,       // `bytes` from buffer `from` into buffer `to`, from byte `offset` on
+    LoopBegin,  // up to its LoopEnd runs `trip` times, with `symbol` as 0, 1, ...
+    LoopTest,   // `condition` says whether there is another iteration
+    LoopEnd,
+    IfBegin,  // up to its IfElse where `condition` is true, from there to its IfEnd where not
+    IfElse,
+    IfEnd,
+  };
+  Kind kind = Kind::Copy;
+  int before = 0;
+  int to = 0, from = 0;
+  Dim bytes, offset;
+  int condition = -1;  // a buffer; -1: true
+  std::string symbol;
+  std::string made;  // where conditions may end a loop: how many iterations there were
+  Dim trip;
+};
+
+// A symbol that has its value only while the plan runs: from `first` to `last`, expressions over
+// the inputs' symbols and the variables before it.
+struct PlanVariable {
+  std::string symbol;
+  Dim first, last;
+};
+
 // How a symbol is read off the inputs: (size - offset) / coefficient, which must be whole. The
-// offset holds only symbols bound earlier.
+// offset holds only symbols bound earlier. With `contents` it is not a size but the element of that
+// number.
 struct PlanBinding {
   std::string symbol;
   int input = 0, axis = 0;
   int64_t coefficient = 1;
   Dim offset;
+  bool contents = false;
 };
 
-// A size of an input that must have this value once the symbols are bound.
+// A size (or element) of an input that must have this value once the symbols are bound.
 struct PlanSizeCheck {
   int input = 0, axis = 0;
   Dim expected;
+  bool contents = false;
 };
 
 struct Plan {
@@ -87,6 +120,9 @@ struct Plan {
   std::vector<PlanCall> calls;
   std::vector<PlanIndexCheck> checks;
   std::vector<PlanCopy> copies;
+  std::vector<PlanEvent> events;
+  std::vector<PlanVariable> variables;
+  std::vector<int> contents;          // inputs whose elements are used as sizes
   std::vector<PlanBinding> bindings;  // one a symbol, in the order of the artifact's symbols
   std::vector<PlanSizeCheck> size_checks;
   std::vector<Guard> guards;
@@ -108,6 +144,11 @@ std::string print(const Plan &plan);  // --emit=plan
 int64_t arena_bytes(const Plan &plan, const std::map<std::string, int64_t> &symbols);
 // What is alive at once at most, as a formula over the symbols: no placement can need less.
 Dim arena_formula(const Plan &plan);
+// These sizes, and those that vary while the plan runs as they are at last.
+std::map<std::string, int64_t> with_variables(const Plan &plan,
+                                              const std::map<std::string, int64_t> &symbols);
+// How often a call is made in a run, at most.
+int64_t times_called(const Plan &plan, size_t call, const std::map<std::string, int64_t> &symbols);
 // Bytes of a tensor of this type.
 Dim byte_count(const TensorType &type);
 

@@ -80,7 +80,7 @@ void print_symbols(std::ostringstream &out, const Plan &plan) {
     const Dim size = Dim(binding.coefficient) * Dim::symbol(binding.symbol) + binding.offset;
     out << "  " << binding.symbol << " in [" << (info == nullptr ? 0 : info->lower) << ", "
         << (info != nullptr && info->upper ? std::to_string(*info->upper) + "]" : "inf)")
-        << " from axis " << binding.axis << " of "
+        << (binding.contents ? " from element " : " from axis ") << binding.axis << " of "
         << plan.inputs[static_cast<size_t>(binding.input)].name << " = " << size.str() << '\n';
   }
   // Sizes that are numbers stand in the inputs' types.
@@ -92,8 +92,9 @@ void print_symbols(std::ostringstream &out, const Plan &plan) {
   }
   for (const PlanSizeCheck &check : plan.size_checks) {
     if (!check.expected.is_constant()) {
-      out << "  axis " << check.axis << " of " << plan.inputs[static_cast<size_t>(check.input)].name
-          << " == " << check.expected.str() << '\n';
+      out << (check.contents ? "  element " : "  axis ") << check.axis << " of "
+          << plan.inputs[static_cast<size_t>(check.input)].name << " == " << check.expected.str()
+          << '\n';
     }
   }
   for (const Guard &guard : plan.guards) {
@@ -129,12 +130,51 @@ std::string sources_note(const std::string &sources) {
          (more == 0 ? "" : " and " + std::to_string(more) + " more");
 }
 
+void print_event(std::ostringstream &out, const PlanEvent &event) {
+  const std::string condition =
+      event.condition < 0 ? "" : " where b" + std::to_string(event.condition);
+  switch (event.kind) {
+    case PlanEvent::Kind::Copy:
+      out << "       b" << event.to
+          << (event.offset.is(0) ? "" : " from byte " + event.offset.str() + " on") << " = "
+          << event.bytes.str() << " bytes of b" << event.from << '\n';
+      break;
+    case PlanEvent::Kind::LoopBegin:
+      out << "       loop " << event.symbol << " below " << event.trip.str() << condition
+          << (event.made.empty() ? "" : ", makes " + event.made) << '\n';
+      break;
+    case PlanEvent::Kind::LoopTest:
+      out << "       goes on" << condition << '\n';
+      break;
+    case PlanEvent::Kind::LoopEnd:
+      out << "       end of loop\n";
+      break;
+    case PlanEvent::Kind::IfBegin:
+      out << "       if" << condition << '\n';
+      break;
+    case PlanEvent::Kind::IfElse:
+      out << "       else\n";
+      break;
+    case PlanEvent::Kind::IfEnd:
+      out << "       end of if\n";
+      break;
+  }
+}
+
 void print_calls(std::ostringstream &out, const Plan &plan) {
+  size_t event = 0;
+  const auto print_events = [&](size_t before) {
+    for (; event < plan.events.size() && plan.events[event].before <= static_cast<int>(before);
+         ++event) {
+      print_event(out, plan.events[event]);
+    }
+  };
   if (!plan.calls.empty()) {
     out << "calls\n";
   }
   size_t check = 0;
   for (size_t i = 0; i < plan.calls.size(); ++i) {
+    print_events(i);
     for (; check < plan.checks.size() && plan.checks[check].before <= static_cast<int>(i);
          ++check) {
       const PlanIndexCheck &of = plan.checks[check];
@@ -154,6 +194,7 @@ void print_calls(std::ostringstream &out, const Plan &plan) {
     }
     out << sources_note(call.sources) << '\n';
   }
+  print_events(plan.calls.size());
   for (const PlanCopy &copy : plan.copies) {
     out << "       b" << copy.to << " = copy of b" << copy.from << '\n';
   }

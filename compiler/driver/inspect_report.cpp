@@ -70,7 +70,8 @@ std::string result_types(const Node &node) {
 }
 
 // One row for each kernel; its calls may differ in their sizes, the row shows the first one's.
-Json kernels(const Plan &plan, const SymbolSizes &sizes) {
+Json kernels(const Plan &plan, const SymbolSizes &given) {
+  const SymbolSizes sizes = with_variables(plan, given);
   Json rows = Json::array();
   for (size_t number = 0; number < plan.kernels.size(); ++number) {
     const PlanKernel &kernel = plan.kernels[number];

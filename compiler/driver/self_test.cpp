@@ -36,9 +36,10 @@ class Random {
 // The smallest bound of the checks that read this input, or nothing.
 std::optional<int64_t> index_bound(const Plan &plan, int input, const SymbolSizes &sizes) {
   std::optional<int64_t> bound;
+  const SymbolSizes all = with_variables(plan, sizes);
   for (const PlanIndexCheck &check : plan.checks) {
     if (check.buffer == input) {
-      const int64_t found = evaluate(check.bound, sizes);
+      const int64_t found = evaluate(check.bound, all);
       bound = bound ? std::min(*bound, found) : found;
     }
   }
@@ -48,6 +49,21 @@ std::optional<int64_t> index_bound(const Plan &plan, int input, const SymbolSize
 void fill_indices(Tensor &tensor, int64_t bound, Random &random) {
   for (int64_t i = 0; i < tensor.count(); ++i) {
     tensor.set_int(i, random.below(std::max<int64_t>(bound, 1)));
+  }
+}
+
+// Elements that are used as sizes.
+void fill_contents(Tensor &tensor, const Plan &plan, int input, const SymbolSizes &sizes) {
+  for (const PlanBinding &binding : plan.bindings) {
+    if (binding.contents && binding.input == input) {
+      tensor.set_int(binding.axis, binding.coefficient * sizes.at(binding.symbol) +
+                                       evaluate(binding.offset, sizes));
+    }
+  }
+  for (const PlanSizeCheck &check : plan.size_checks) {
+    if (check.contents && check.input == input) {
+      tensor.set_int(check.axis, evaluate(check.expected, sizes));
+    }
   }
 }
 
@@ -88,7 +104,10 @@ std::vector<Tensor> generate_inputs(const Plan &plan, const SymbolSizes &sizes, 
     Tensor tensor(wanted.type.dtype, shape);
     Random random(seed * 1000003 + i);
     const std::optional<int64_t> bound = index_bound(plan, static_cast<int>(i), sizes);
-    if (is_float(wanted.type.dtype)) {
+    if (std::find(plan.contents.begin(), plan.contents.end(), static_cast<int>(i)) !=
+        plan.contents.end()) {
+      fill_contents(tensor, plan, static_cast<int>(i), sizes);
+    } else if (is_float(wanted.type.dtype)) {
       fill_floats(tensor, random);
     } else if (bound) {
       fill_indices(tensor, *bound, random);
@@ -101,11 +120,13 @@ std::vector<Tensor> generate_inputs(const Plan &plan, const SymbolSizes &sizes, 
 }
 
 int64_t flops_at(const Plan &plan, const SymbolSizes &sizes) {
-  int64_t flops = 0;
-  for (const PlanCall &call : plan.calls) {
-    flops += evaluate(call.flops, sizes);
+  const SymbolSizes all = with_variables(plan, sizes);
+  double flops = 0;
+  for (size_t i = 0; i < plan.calls.size(); ++i) {
+    flops += static_cast<double>(evaluate(plan.calls[i].flops, all)) *
+             static_cast<double>(times_called(plan, i, sizes));
   }
-  return flops;
+  return static_cast<int64_t>(std::min(flops, 1e18));
 }
 
 bool sizes_fit(const Plan &plan, const SymbolSizes &sizes) {

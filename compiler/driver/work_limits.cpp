@@ -47,9 +47,11 @@ double bytes_at(const TensorType &type, const SymbolSizes &sizes) {
 }
 
 double flops_of_plan(const Plan &plan, const SymbolSizes &sizes) {
+  const SymbolSizes all = with_variables(plan, sizes);
   double flops = 0;
-  for (const PlanCall &call : plan.calls) {
-    flops += static_cast<double>(evaluate(call.flops, sizes));
+  for (size_t i = 0; i < plan.calls.size(); ++i) {
+    flops += static_cast<double>(evaluate(plan.calls[i].flops, all)) *
+             static_cast<double>(times_called(plan, i, sizes));
   }
   return flops;
 }
@@ -63,7 +65,8 @@ Work work_of_run(const Plan &plan, const SymbolSizes &sizes) {
 }
 
 // Values live until their last reader; an operation has its operands and result as doubles too.
-Work work_of_reference(const LoweredModel &model, const SymbolSizes &sizes) {
+Work work_of_reference(const LoweredModel &model, const SymbolSizes &given) {
+  const SymbolSizes sizes = with_variables(model.plan, given);
   const Graph &graph = *model.source;
   Work work;
   double live = 0;

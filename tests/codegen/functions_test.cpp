@@ -212,6 +212,96 @@ TEST(Run, StopsAtTheFirstFailure) {
   EXPECT_EQ(recorder.lines.size(), 2u);
 }
 
+// Two calls of the sample kernels in a loop that an input's contents and a condition end.
+Plan loop_plan() {
+  Plan plan = sample_plan();
+  const Dim turn = Dim::symbol("turn");
+  plan.symbols.declare("most", {SymbolKind::Input, 0, 9});
+  plan.symbols.declare("turn", {SymbolKind::Data, 0, {}});
+  plan.symbols.declare("made", {SymbolKind::Data, 0, {}});
+  plan.inputs.push_back({"most", {DType::I64, {}}, {Dim::symbol("most")}});
+  plan.outputs.push_back({"more", {DType::F32, {Dim::symbol("made")}}});
+  plan.size_checks.clear();
+  plan.bindings.clear();
+  add_bindings(plan);
+  // One input and one output more: the buffers behind them move up.
+  for (PlanCall &call : plan.calls) {
+    for (std::vector<int> *buffers : {&call.inputs, &call.outputs}) {
+      for (int &buffer : *buffers) {
+        buffer += buffer >= 4 ? 2 : buffer >= 2 ? 1 : 0;
+      }
+    }
+  }
+  plan.copies.clear();
+  plan.checks.clear();
+  plan.calls[1].extent0 = turn + 1;
+  plan.calls[1].flops = 10 * turn;
+  plan.variables = {{"turn", 0, max(Dim::symbol("most") - 1, 0)}, {"made", 0, Dim::symbol("most")}};
+  PlanEvent begin, part, test, end;
+  begin.kind = PlanEvent::Kind::LoopBegin;
+  begin.before = 1;
+  begin.symbol = "turn";
+  begin.made = "made";
+  begin.trip = Dim::symbol("most");
+  begin.condition = 0;
+  test.kind = PlanEvent::Kind::LoopTest;
+  test.condition = 1;
+  part.to = 5;
+  part.from = 3;
+  part.bytes = 4;
+  part.offset = 4 * turn;
+  end.kind = PlanEvent::Kind::LoopEnd;
+  part.before = test.before = end.before = 2;
+  plan.events = {begin, test, part, end};
+  return plan;
+}
+
+TEST(Run, LoopsUntilACountOrAConditionEndsIt) {
+  const LoadedPlan loaded(loop_plan());
+  const auto lines = [&](int64_t most, int truths) {
+    Recorder recorder;
+    recorder.truths = truths;
+    const std::vector<int64_t> symbols = {2, 7, most};
+    EXPECT_EQ(loaded.program().run(recorder.context(), recorder.api(), symbols.data()), 0);
+    recorder.lines.erase(recorder.lines.begin());  // the call in front of the loop
+    return recorder.lines;
+  };
+  EXPECT_THAT(lines(3, 0), ElementsAre("is b0 true", "output 2 axis 0 is 0"));
+  EXPECT_THAT(lines(0, 9), ElementsAre("is b0 true", "output 2 axis 0 is 0"));
+  EXPECT_THAT(lines(3, 2), ElementsAre("is b0 true",                                 //
+                                       "call 1: over 1 x 1 scratch 0 cost 0",        //
+                                       "is b1 true", "copy b5 + 0 from b3 4 bytes",  //
+                                       "call 1: over 2 x 1 scratch 0 cost 10",       //
+                                       "is b1 true", "copy b5 + 4 from b3 4 bytes",  //
+                                       "output 2 axis 0 is 2"));
+  EXPECT_THAT(lines(1, 9),
+              ElementsAre("is b0 true", "call 1: over 1 x 1 scratch 0 cost 0", "is b1 true",
+                          "copy b5 + 0 from b3 4 bytes", "output 2 axis 0 is 1"));
+}
+
+TEST(Prepare, ReadsSizesOffContents) {
+  const LoadedPlan loaded(loop_plan());
+  EXPECT_EQ(loaded.program().content_count, 1);
+  EXPECT_EQ(loaded.program().contents[0], 2);
+  const Prepared result = prepare(loaded.program(), {2, 7, 2, 7, 4, 9});
+  EXPECT_EQ(result.status, 0) << result.message;
+  EXPECT_THAT(result.symbols, ElementsAre(2, 7, 9));
+  // The largest that it may become.
+  EXPECT_EQ(result.output_dims.back(), 9);
+  EXPECT_EQ(prepare(loaded.program(), {2, 7, 2, 7, 4, 10}).message,
+            "input 'most' is 10, expected at most 9");
+  EXPECT_EQ(prepare(loaded.program(), {2, 7, 2, 7, 4, -1}).message,
+            "input 'most' is -1, expected at least 0");
+}
+
+TEST(Costs, OfALoopAreThoseOfAllItsIterations) {
+  const LoadedPlan loaded(loop_plan());
+  std::vector<int64_t> flops(2), bytes(2), symbols = {2, 7, 4};
+  loaded.program().costs(symbols.data(), flops.data(), bytes.data());
+  EXPECT_THAT(flops, ElementsAre(0, 10 * (0 + 1 + 2 + 3)));
+  EXPECT_EQ(bytes[0], 560);
+}
+
 TEST(Costs, CountsAndSaturates) {
   Plan plan = sample_plan();
   const Dim batch = Dim::symbol("batch");

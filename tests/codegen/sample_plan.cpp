@@ -72,8 +72,25 @@ int32_t record_fail_sizes(sylvite_context *context, int32_t status, const char *
   return status;
 }
 
-constexpr sylvite_runtime_api kRecordingApi = {record_call, record_check, record_copy, record_fail,
-                                               record_fail_sizes};
+int32_t record_copy_part(sylvite_context *context, int32_t to, int64_t offset, int32_t from,
+                         int64_t bytes) {
+  note(context, "copy b", to, " + ", offset, " from b", from, " ", bytes, " bytes");
+  return 0;
+}
+
+int32_t record_is_true(sylvite_context *context, int32_t buffer) {
+  note(context, "is b", buffer, " true");
+  return reinterpret_cast<Recorder *>(context)->truths-- > 0 ? 1 : 0;
+}
+
+int32_t record_set_size(sylvite_context *context, int32_t output, int32_t axis, int64_t size) {
+  note(context, "output ", output, " axis ", axis, " is ", size);
+  return 0;
+}
+
+constexpr sylvite_runtime_api kRecordingApi = {record_call,    record_check,      record_copy,
+                                               record_fail,    record_fail_sizes, record_copy_part,
+                                               record_is_true, record_set_size};
 
 }  // namespace
 

@@ -36,6 +36,7 @@ struct LoadedPlan {
 struct Recorder {
   std::vector<std::string> lines;
   int fail_at = -1;
+  int truths = 0;  // how many of the conditions that are asked for are true, before one is not
   const sylvite_runtime_api *api() const;
   sylvite_context *context() { return reinterpret_cast<sylvite_context *>(this); }
 };

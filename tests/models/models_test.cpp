@@ -399,8 +399,9 @@ TEST_P(Model, TakesTheArenaThatIsReported) {
       context.run(inputs);
       Sizes sizes;
       for (const PlanBinding &binding : plan.bindings) {
-        const int64_t size =
-            inputs[static_cast<size_t>(binding.input)].shape()[static_cast<size_t>(binding.axis)];
+        const Tensor &input = inputs[static_cast<size_t>(binding.input)];
+        const int64_t size = binding.contents ? input.at_int(binding.axis)
+                                              : input.shape()[static_cast<size_t>(binding.axis)];
         sizes[binding.symbol] = (size - evaluate(binding.offset, sizes)) / binding.coefficient;
       }
       const nlohmann::json report = nlohmann::json::parse(inspect_json(variant->model, sizes));
