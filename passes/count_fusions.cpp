@@ -2,6 +2,7 @@
 // the architecture. Only what one kernel does as a whole counts (for ffn: two kernels that follow
 // each other).
 #include <algorithm>
+#include <functional>
 #include <set>
 
 #include "compiler/ir/kernel_traits.h"
@@ -144,10 +145,37 @@ void count_ffn(const Node &kernel, FusionCounts &counts) {
   ++(gated ? counts.ffn_gated : counts.ffn);
 }
 
+int most(int a, int b) {
+  return std::max(a, b);
+}
+
+// Each kind by itself.
+template <typename Combine>
+FusionCounts combined(const FusionCounts &a, const FusionCounts &b, Combine combine) {
+  FusionCounts result;
+  for (int FusionCounts::*kind :
+       {&FusionCounts::attention, &FusionCounts::add_norm, &FusionCounts::embed_norm,
+        &FusionCounts::ffn, &FusionCounts::ffn_gated, &FusionCounts::layer_norm,
+        &FusionCounts::rms_norm, &FusionCounts::rope, &FusionCounts::nonlocal,
+        &FusionCounts::linear_attention}) {
+    result.*kind = combine(a.*kind, b.*kind);
+  }
+  return result;
+}
+
 }  // namespace
 
 FusionCounts count_fusions(const Graph &graph_of_kernels) {
   FusionCounts counts;
+  for (const std::unique_ptr<Node> &node : graph_of_kernels.nodes()) {
+    if (node->op == Op::Loop) {
+      counts = combined(counts, count_fusions(*node->regions[0]), std::plus<>());
+    } else if (node->op == Op::If) {  // only one of them is computed
+      const FusionCounts branches =
+          combined(count_fusions(*node->regions[0]), count_fusions(*node->regions[1]), most);
+      counts = combined(counts, branches, std::plus<>());
+    }
+  }
   for (const Node *kernel : kernels_in_order(graph_of_kernels)) {
     const Node *root = root_of(region_of(*kernel));
     if (root == nullptr) {

@@ -35,7 +35,8 @@ bool form_kernels(Graph &graph) {
   static constexpr Rule kRules[] = {split_wide_concat};
   bool changed = rewrite(graph, kRules);
   for (Node *node : graph.node_order()) {
-    if (node->op != Op::Constant && node->op != Op::Kernel) {
+    if (node->op != Op::Constant && node->op != Op::Kernel &&
+        class_of(node->op) != OpClass::Control) {
       make_kernel(graph, node);
       changed = true;
     }

@@ -34,7 +34,7 @@ bool fuse_elementwise(Graph &graph) {
   for (auto it = kernels.rbegin(); it != kernels.rend(); ++it) {
     Node *producer = *it;
     Node *reader = has_root(*producer) ? nullptr : only_user(producer->output());
-    if (reader != nullptr && !has_root(*reader) &&
+    if (reader != nullptr && reader->op == Op::Kernel && !has_root(*reader) &&
         !(only_views(*reader) && may_be_epilogue(*producer)) &&
         cheap_to_repeat(*producer, reader->output()->type.shape, graph.symbol_table())) {
       changed |= fuse_kernels(graph, producer, reader) != nullptr;

@@ -18,7 +18,8 @@ bool fuse_prologues(Graph &graph) {
   for (auto it = kernels.rbegin(); it != kernels.rend(); ++it) {
     Node *formula = *it;
     Node *reader = has_root(*formula) ? nullptr : only_user(formula->output());
-    const Node *root = reader == nullptr ? nullptr : root_of(region_of(*reader));
+    const Node *root =
+        reader == nullptr || reader->op != Op::Kernel ? nullptr : root_of(region_of(*reader));
     if (root != nullptr && !root->inputs.empty() &&
         cheap_to_repeat(*formula, root->input(0)->type.shape, graph.symbol_table())) {
       changed |= fuse_kernels(graph, formula, reader) != nullptr;

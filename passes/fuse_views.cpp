@@ -63,8 +63,9 @@ bool fuse_views(Graph &graph) {
     }
     const bool choice = chooses(*view);
     const std::vector<Node *> readers = readers_of(*view->output());
-    if (std::any_of(readers.begin(), readers.end(),
-                    [&](const Node *reader) { return wants_memory(*reader, choice, rows); })) {
+    if (std::any_of(readers.begin(), readers.end(), [&](const Node *reader) {
+          return reader->op != Op::Kernel || wants_memory(*reader, choice, rows);
+        })) {
       continue;
     }
     for (Node *reader : readers) {

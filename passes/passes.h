@@ -44,9 +44,10 @@ struct PipelineOptions {
   std::function<void(const std::string &pass, const std::string &text)> print = {};
   std::function<void(const std::string &pass, double seconds)> timed = {};
 };
-// Verifies after each pass; an InternalError names the guilty one. Afterwards every node of the
-// graph is a Constant or a Kernel. Throws std::invalid_argument for an unknown pass name (with the
-// closest one) and for a required pass in `disabled`.
+// Verifies after each pass; an InternalError names the guilty one. The bodies of loops and branches
+// go through the same passes. Afterwards every node of each graph is a Constant, a Kernel, a Loop
+// or an If. Throws std::invalid_argument for an unknown pass name (with the closest one) and for a
+// required pass in `disabled`.
 void run_pipeline(Graph &graph, const PipelineOptions &options = {});
 
 // Whether run_pipeline leaves the pass out.

@@ -1,9 +1,12 @@
 // The order in which the passes run, and what holds after each stage.
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <stdexcept>
+#include <utility>
 
 #include "compiler/ir/closest.h"
+#include "compiler/ir/control.h"
 #include "compiler/ir/error.h"
 #include "compiler/ir/text.h"
 #include "passes/passes.h"
@@ -28,6 +31,7 @@ namespace step {
 constexpr Pass kClean[] = {
     step::remove_dead,       step::fold_host_values,      step::fold_constants,
     step::remove_identities, step::common_subexpressions, step::remove_dead,
+    step::hoist_invariants,  step::capture_through_views,
 };
 constexpr Pass kCanonicalForm[] = {
     step::lower_convolutions,  // before views merge: a patch embedding is two of them and a product
@@ -68,8 +72,9 @@ constexpr Stage kStages[] = {
     {"Place", kPlace,
      "the projections of one attention are one product, and weights have the kernels' layout"},
     {"Fuse", kFuse,
-     "every node is a constant or a kernel, and no value is stored that only one kernel reads and "
-     "could\nhave computed itself"},
+     "every node is a constant, a kernel, a loop or a branch, and no value is stored that "
+     "only\none "
+     "kernel reads and could have computed itself"},
 };
 
 [[noreturn]] void throw_unknown_pass(const std::string &name) {
@@ -136,7 +141,17 @@ bool is_disabled(const Pass &pass, const PipelineOptions &options) {
 bool run_pass(Graph &graph, const Pass &step) {
   const RunningScope running(std::string("pass ") + step.name);
   try {
-    const bool changed = step.run(graph);
+    // Inner bodies first: what leaves one may leave the next.
+    bool changed = false;
+    const std::vector<Graph *> graphs = with_control_bodies(graph);
+    for (auto each = graphs.rbegin(); each != graphs.rend(); ++each) {
+      changed |= step.run(**each);
+      if (*each != &graph) {
+        std::move((*each)->near_misses.begin(), (*each)->near_misses.end(),
+                  std::back_inserter(graph.near_misses));
+        (*each)->near_misses.clear();
+      }
+    }
     verify(graph);
     return changed;
   } catch (const DimOverflow &) {
@@ -161,8 +176,12 @@ void run_pipeline(Graph &graph, const PipelineOptions &options) {
       options.print(step.name, changed ? print(graph) : "(unchanged)\n");
     }
   }
-  for (const std::unique_ptr<Node> &node : graph.nodes()) {
-    SYLVITE_CHECK(node->op == Op::Constant || node->op == Op::Kernel, describe(*node));
+  for (const Graph *each : with_control_bodies(std::as_const(graph))) {
+    for (const std::unique_ptr<Node> &node : each->nodes()) {
+      SYLVITE_CHECK(node->op == Op::Constant || node->op == Op::Kernel ||
+                        class_of(node->op) == OpClass::Control,
+                    describe(*node));
+    }
   }
 }
 
