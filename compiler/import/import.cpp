@@ -12,6 +12,7 @@
 
 #include "compiler/import/importer.h"
 #include "compiler/import/model_file.h"
+#include "compiler/import/symbols.h"
 #include "compiler/import/wire.h"
 #include "compiler/ir/error.h"
 
@@ -68,6 +69,36 @@ void collect_external(const onnx::GraphProto &graph, std::set<std::string> &loca
   }
 }
 
+// Each time begins with symbols for the contents of one input more, at least.
+std::unique_ptr<Graph> import_with(const onnx::ModelProto &model, const TensorSource &tensors,
+                                   const ImportOptions &options) {
+  std::set<std::string> contents;
+  while (true) {
+    try {
+      return Importer(model, tensors, options, contents).run();
+    } catch (const ContentsNeeded &needed) {
+      contents.insert(needed.inputs.begin(), needed.inputs.end());
+    }
+  }
+}
+
+// Pasts may be empty, unless that leaves something of the model undecided.
+std::unique_ptr<Graph> import_graph(const onnx::ModelProto &model, const TensorSource &tensors,
+                                    const ImportOptions &options) {
+  ImportOptions with_pasts = options;
+  for (const std::string &name : past_dimensions(model.graph())) {
+    with_pasts.least_sizes.try_emplace(name, 0);
+  }
+  if (with_pasts.least_sizes.size() > options.least_sizes.size()) {
+    try {
+      return import_with(model, tensors, with_pasts);
+    } catch (const ModelError &) {
+      return import_with(model, tensors, options);
+    }
+  }
+  return import_with(model, tensors, options);
+}
+
 ImportedModel import_file(const std::filesystem::path &path, const ImportOptions &options) {
   const auto file = std::make_shared<const MappedFile>(path);
   const ModelSkeleton skeleton = read_skeleton(file->bytes());
@@ -75,8 +106,7 @@ ImportedModel import_file(const std::filesystem::path &path, const ImportOptions
   parse(skeleton.bytes, model);
   ExternalData external(path);
   ImportedModel imported;
-  Importer importer(model, {&skeleton.data, file, &external}, options);
-  imported.graph = importer.run();
+  imported.graph = import_graph(model, {&skeleton.data, file, &external}, options);
   imported.hash = hash_of(*file, external);
   std::set<std::string> locations;
   collect_external(model.graph(), locations);

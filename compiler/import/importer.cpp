@@ -199,6 +199,19 @@ std::vector<int> nearest_first(std::vector<int> versions, int64_t opset) {
   return versions;
 }
 
+// Symbols for the contents of a small input. Sizes are counted in 32 bits.
+std::vector<Dim> content_symbols(const Value &input, SymbolTable &symbols) {
+  const int64_t count = *element_count(input.type.shape).constant();
+  std::vector<Dim> result;
+  for (int64_t i = 0; i < count; ++i) {
+    const std::string base = as_symbol_name(input.name);
+    const std::string name = symbols.fresh_name(count == 1 ? base : base + "_" + std::to_string(i));
+    symbols.declare(name, {SymbolKind::Input, 0, INT32_MAX});
+    result.push_back(Dim::symbol(name));
+  }
+  return result;
+}
+
 // What an input is whose value the caller has fixed: a scalar, or a vector of one.
 Tensor fixed_tensor(const std::string &name, const TensorType &type, int64_t value) {
   if (!element_count(type.shape).is(1) || is_float(type.dtype)) {
@@ -228,10 +241,11 @@ std::string function_key(const onnx::NodeProto &call) {
 }
 
 Importer::Importer(const onnx::ModelProto &model, TensorSource tensors,
-                   const ImportOptions &options)
+                   const ImportOptions &options, const std::set<std::string> &contents)
     : model_(model),
       tensors_(std::move(tensors)),
       options_(options),
+      contents_(contents),
       graph_(std::make_unique<Graph>()) {}
 
 std::unique_ptr<Graph> Importer::run() {
@@ -318,6 +332,11 @@ void Importer::add_inputs(Scope &scope) {
     }
   }
   symbols.declare(graph_->symbols);
+  for (Value *const input : graph_->inputs()) {
+    if (contents_.count(input->name) != 0) {
+      input->host = content_symbols(*input, graph_->symbols);
+    }
+  }
   for (const Value *const input : graph_->inputs()) {
     check_count("input '" + input->name + "' has", input->type.shape, graph_->symbols);
   }
@@ -382,10 +401,14 @@ void Importer::add_outputs(Scope &scope) {
   }
 }
 
-Importer::Binding *Importer::find(Scope &scope, const std::string &name) const {
+Importer::Binding *Importer::find(Scope &scope, const std::string &name,
+                                  const Scope **owner) const {
   for (Scope *at = &scope; at != nullptr; at = at->outer) {
     const auto found = at->names.find(name);
     if (found != at->names.end()) {
+      if (owner != nullptr) {
+        *owner = at;
+      }
       return &found->second;
     }
   }
@@ -393,18 +416,130 @@ Importer::Binding *Importer::find(Scope &scope, const std::string &name) const {
 }
 
 Value *Importer::value_of(Scope &scope, const std::string &name) {
-  Binding *const binding = find(scope, name);
+  const Scope *owner = nullptr;
+  Binding *const binding = find(scope, name, &owner);
   if (binding == nullptr) {
     throw_model_error("reads '", printable(name), "', which no node, input or initializer defines");
   }
+  if (binding->sequence != nullptr) {
+    throw_model_error("reads '", printable(name), "', which is a sequence, not a tensor");
+  }
   if (binding->value == nullptr) {
     SYLVITE_CHECK(binding->constant != nullptr, name);
+    Graph &graph = graph_of(*owner);
     binding->value =
-        graph_->add_constant(read_tensor(*binding->constant, *scope.tensors), printable(name));
+        graph.add_constant(read_tensor(*binding->constant, *owner->tensors), printable(name));
     check_count("tensor '" + printable(name) + "' has", binding->value->type.shape,
-                graph_->symbols);
+                graph.symbol_table());
   }
-  return binding->value;
+  return bring(binding->value, owner->body, scope.body);
+}
+
+Value *Importer::bring(Value *value, const Body *from, Body *to) {
+  if (from == to) {
+    return value;
+  }
+  SYLVITE_CHECK(to != nullptr, value->name);
+  Value *const outer = bring(value, from, to->outer);
+  const auto known = to->inside[to->current].find(outer);
+  if (known != to->inside[to->current].end()) {
+    return known->second;
+  }
+  // What is known while compiling stands in each graph itself, so that it is known there too.
+  if (outer->producer != nullptr && outer->producer->op == Op::Constant) {
+    Value *const copy =
+        to->graph().add(Op::Constant, {}, outer->producer->attributes, {})->output();
+    copy->name = outer->name;
+    return to->inside[to->current][outer] = copy;
+  }
+  if (outer->host && is_integer(outer->type.dtype) && static_shape(outer->type.shape)) {
+    Value *const copy = to->graph()
+                            .add(Op::DimValues, {},
+                                 {{"values", *outer->host},
+                                  {"shape", *static_shape(outer->type.shape)},
+                                  {"dtype", outer->type.dtype}})
+                            ->output();
+    return to->inside[to->current][outer] = copy;
+  }
+  to->captured.push_back(outer);
+  for (size_t i = 0; i < to->regions.size(); ++i) {
+    to->inside[i][outer] = to->regions[i]->add_input(outer->name, outer->type);
+  }
+  return to->inside[to->current].at(outer);
+}
+
+std::optional<std::set<std::string>> Importer::inputs_behind(const Value *value,
+                                                             const Body *body) const {
+  constexpr int64_t kMostContents = 16;
+  std::set<std::string> inputs;
+  std::set<const Value *> visited;
+  std::vector<std::pair<const Value *, const Body *>> pending = {{value, body}};
+  while (!pending.empty()) {
+    const auto [next, place] = pending.back();
+    pending.pop_back();
+    if (next->host || !visited.insert(next).second) {
+      continue;
+    }
+    if (is_float(next->type.dtype)) {
+      return std::nullopt;
+    }
+    if (next->producer != nullptr) {
+      const OpClass op_class = class_of(next->producer->op);
+      if (op_class == OpClass::Library || op_class == OpClass::Region ||
+          op_class == OpClass::Control ||
+          (op_class == OpClass::Root && next->producer->op != Op::Reduce)) {
+        return std::nullopt;
+      }
+      for (const Value *input : next->producer->inputs) {
+        pending.emplace_back(input, place);
+      }
+      continue;
+    }
+    if (place != nullptr) {  // captured by a body, or carried
+      const auto &inside = place->inside[place->current];
+      const auto found =
+          std::find_if(inside.begin(), inside.end(),
+                       [&, next = next](const auto &pair) { return pair.second == next; });
+      if (found == inside.end()) {
+        return std::nullopt;
+      }
+      pending.emplace_back(found->first, place->outer);
+      continue;
+    }
+    const std::optional<int64_t> count = element_count(next->type.shape).constant();
+    if (!count || *count > kMostContents || !is_integer(next->type.dtype)) {
+      return std::nullopt;
+    }
+    inputs.insert(next->name);
+  }
+  return inputs.empty() ? std::nullopt : std::optional(inputs);
+}
+
+const Importer::Binding &Importer::binding_of(Scope &scope, const std::string &name) const {
+  const Binding *const binding = find(scope, name);
+  if (binding == nullptr) {
+    throw_model_error("reads '", printable(name), "', which no node, input or initializer defines");
+  }
+  return *binding;
+}
+
+void Importer::define_sequence(Scope &scope, const std::string &name, const Binding &sequence) {
+  if (!scope.names.emplace(name, sequence).second) {
+    throw_model_error("its output '", printable(name),
+                      "' is also the name of an input or initializer");
+  }
+}
+
+Importer::Scope Importer::nested_scope(Scope &scope) const {
+  Scope inner;
+  inner.outer = &scope;
+  inner.body = scope.body;
+  inner.opsets = scope.opsets;
+  inner.arguments = scope.arguments;
+  inner.tensors = scope.tensors;
+  inner.prefix = scope.prefix;
+  inner.source = scope.source;
+  return inner;
 }
 
 void Importer::define(Scope &scope, const std::string &name, Value *value) {
@@ -455,10 +590,13 @@ Importer::AttributeRef Importer::attribute(const onnx::NodeProto &node, const st
   return {};
 }
 
-OnnxNode Importer::view_of(const onnx::NodeProto &node, const std::string &source, Scope &scope) {
+OnnxNode Importer::view_of(const onnx::NodeProto &node, const std::string &source, Scope &scope,
+                           bool with_sequences) {
   std::vector<Value *> inputs;
   for (const std::string &name : node.input()) {
-    inputs.push_back(name.empty() ? nullptr : value_of(scope, name));
+    const bool skipped =
+        name.empty() || (with_sequences && binding_of(scope, name).sequence != nullptr);
+    inputs.push_back(skipped ? nullptr : value_of(scope, name));
   }
   while (!inputs.empty() && inputs.back() == nullptr) {
     inputs.pop_back();
@@ -472,7 +610,7 @@ OnnxNode Importer::view_of(const onnx::NodeProto &node, const std::string &sourc
     }
     return read_attribute(*found.proto, *found.tensors);
   };
-  return OnnxNode(*graph_, node.op_type(), opset == scope.opsets->end() ? 0 : opset->second,
+  return OnnxNode(graph_of(scope), node.op_type(), opset == scope.opsets->end() ? 0 : opset->second,
                   {source}, std::move(inputs), {node.output().begin(), node.output().end()},
                   lookup);
 }
@@ -488,7 +626,13 @@ void Importer::import_node(const onnx::NodeProto &node, int index, Scope &scope)
       throw_model_error("the model grows beyond ", kMaxNodes,
                         " nodes when its functions are inlined");
     }
-    OnnxNode view = view_of(node, source, scope);
+    const bool standard = is_standard_domain(node.domain()) &&
+                          functions_.find(function_key(node)) == functions_.end();
+    const std::string &op = node.op_type();
+    const bool control = standard && (op == "If" || op == "Loop" || op == "Scan");
+    const bool sequence = standard && is_sequence_operator(op);
+    OnnxNode view = view_of(node, source, scope, control || sequence);
+    Results results;
     if (view.output_count() > kMaxOutputs) {
       throw_model_error("has ", view.output_count(), " outputs; at most ", kMaxOutputs,
                         " are supported");
@@ -496,19 +640,28 @@ void Importer::import_node(const onnx::NodeProto &node, int index, Scope &scope)
     const auto function = functions_.find(function_key(node));
     if (function != functions_.end()) {
       import_local_function(node, *function->second, source, view, scope);
-    } else if (node.op_type() == "If" && is_standard_domain(node.domain())) {
-      import_if(node, view, scope);
+    } else if (control) {
+      op == "If"     ? import_if(node, view, scope, results)
+      : op == "Loop" ? import_loop(node, view, scope, results)
+                     : import_scan(node, view, scope, results);
+    } else if (sequence) {
+      import_sequence(node, view, scope, results);
     } else {
       import_standard(node, view, scope);
     }
-    if (graph_->nodes().size() > kMaxOperations) {
+    Graph &graph = graph_of(scope);
+    if (graph.nodes().size() > kMaxOperations) {
       throw_model_error("the model has more than ", kMaxOperations, " operations from here on");
     }
     for (size_t i = 0; i < view.output_count(); ++i) {
       if (!view.has_output(i)) {
         continue;
       }
-      Value *const value = view.outputs()[i];
+      if (i < results.size() && results[i].sequence != nullptr) {
+        define_sequence(scope, view.output_name(i), results[i]);
+        continue;
+      }
+      Value *const value = i < results.size() ? results[i].value : view.outputs()[i];
       if (value == nullptr) {
         throw_model_error("its output ", i, " ('", printable(view.output_name(i)),
                           "') is not supported");
@@ -517,51 +670,22 @@ void Importer::import_node(const onnx::NodeProto &node, int index, Scope &scope)
         throw_model_error("its output has ", value->type.rank(), " dimensions; at most ", kMaxRank,
                           " are supported");
       }
-      check_count("its output has", value->type.shape, graph_->symbols);
+      check_count("its output has", value->type.shape, graph.symbol_table());
       define(scope, view.output_name(i), value);
     }
   } catch (const LocatedError &) {
     throw;
+  } catch (const ContentsWanted &wanted) {
+    const std::optional<std::set<std::string>> inputs = inputs_behind(wanted.value, scope.body);
+    if (!inputs ||
+        std::includes(contents_.begin(), contents_.end(), inputs->begin(), inputs->end())) {
+      fail(wanted.message);
+    }
+    throw ContentsNeeded{*inputs};
   } catch (const ModelError &error) {
     fail(error.what());
   } catch (const DimOverflow &error) {
     fail(error.what());
-  }
-}
-
-void Importer::import_if(const onnx::NodeProto &node, OnnxNode &view, Scope &scope) {
-  const Value *const condition = view.input(0);
-  if (!condition->host || condition->host->size() != 1 || !condition->host->front().is_constant()) {
-    throw_model_error(
-        "chooses its branch by '", condition->name,
-        "', which is computed at run time; only conditions that follow from the sizes of "
-        "the inputs are supported");
-  }
-  const char *const name = condition->host->front().is(0) ? "else_branch" : "then_branch";
-  const AttributeRef branch = attribute(node, name, scope);
-  if (branch.proto == nullptr || !branch.proto->has_g()) {
-    throw_model_error("attribute '", name, "' is missing or no graph");
-  }
-  const onnx::GraphProto &graph = branch.proto->g();
-  if (graph.output_size() != node.output_size()) {
-    throw_model_error(name, " has ", graph.output_size(), " outputs, expected ",
-                      node.output_size());
-  }
-  Scope inner;
-  inner.outer = &scope;
-  inner.opsets = scope.opsets;
-  inner.arguments = scope.arguments;
-  inner.tensors = scope.tensors;
-  inner.prefix = scope.prefix;
-  inner.source = scope.source;
-  add_initializers(graph, inner);
-  std::vector<std::string> wanted;
-  for (const onnx::ValueInfoProto &output : graph.output()) {
-    wanted.push_back(output.name());
-  }
-  import_nodes(graph.node(), inner, wanted);
-  for (size_t i = 0; i < wanted.size(); ++i) {
-    view.set_output(i, value_of(inner, wanted[i]));
   }
 }
 
@@ -592,6 +716,7 @@ void Importer::import_standard(const onnx::NodeProto &node, OnnxNode &view, Scop
   Opsets opsets = opsets_of(body.opset_import());
   opsets.emplace("", opset);
   Scope inner;
+  inner.body = scope.body;
   inner.opsets = &opsets;
   inner.tensors = &library_tensors_;
   inner.source = view.name();
@@ -675,6 +800,7 @@ void Importer::import_local_function(const onnx::NodeProto &node,
   opsets.insert(opsets_.begin(), opsets_.end());
   check_opset(opsets);
   Scope inner;
+  inner.body = scope.body;
   inner.opsets = &opsets;
   inner.tensors = &tensors_;
   inner.prefix = source + "/";

@@ -67,10 +67,10 @@ std::vector<Dim> OnnxNode::dims(size_t i, const char *role) const {
     }
     return result;
   }
-  fail("takes its ", role, " from '", value->name,
-       "', whose contents are computed at run time; only those that follow from the sizes of the "
-       "inputs "
-       "are supported");
+  throw ContentsWanted{value, "takes its " + std::string(role) + " from '" + value->name +
+                                  "', whose contents are computed at run time; only those that "
+                                  "follow from the sizes of the inputs, or from the contents of "
+                                  "small inputs, are supported"};
 }
 
 Dim OnnxNode::dim(size_t i, const char *role) const {

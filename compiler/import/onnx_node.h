@@ -23,6 +23,13 @@ namespace sylvite {
 using OnnxAttribute = std::variant<int64_t, double, std::string, Tensor, std::vector<int64_t>,
                                    std::vector<double>, std::vector<std::string>>;
 
+// A rule wants the elements of a tensor whose contents are only known at run time. What it depends
+// on may be contents of small inputs, which the importer can then give symbols.
+struct ContentsWanted {
+  const Value *value;
+  std::string message;  // if they cannot be had
+};
+
 // Bounds what a hostile model makes the shape rules do; real models stay below 10.
 inline constexpr int64_t kMaxRank = 64;
 

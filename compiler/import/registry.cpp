@@ -34,6 +34,12 @@ bool has_body(const OpSchema &schema) {
 
 constexpr int kMaxBodies = 8;  // bodies within bodies
 
+bool is_own(const std::string &op_type) {
+  const std::span<const OwnOperator> own = own_operators();
+  return std::any_of(own.begin(), own.end(),
+                     [&](const OwnOperator &each) { return op_type == each.name; });
+}
+
 bool op_is_known(const std::string &op_type, int64_t opset, int depth);
 
 bool body_is_known(const onnx::FunctionProto &body, int64_t opset, int depth) {
@@ -81,7 +87,7 @@ std::optional<bool> body_is_known(const OpSchema &schema, const onnx::NodeProto 
 }
 
 bool op_is_known(const std::string &op_type, int64_t opset, int depth) {
-  if (find_rule(op_type) != nullptr || op_type == "If") {
+  if (find_rule(op_type) != nullptr || is_own(op_type)) {
     return true;
   }
   const OpSchema *const schema = find_schema(op_type, opset);
@@ -96,9 +102,9 @@ std::string without_rule(const std::string &name) {
       return "quantised models are not supported; export the model in floating point";
     }
   }
-  for (const char *part : {"Loop", "Scan", "Sequence", "Optional"}) {
+  for (const char *part : {"Sequence", "Optional"}) {
     if (name.find(part) != std::string::npos) {
-      return "not supported; export the model without loops, sequences and optionals";
+      return "not supported; export the model without such sequences and optionals";
     }
   }
   return "not supported; export the model without it";
@@ -111,7 +117,7 @@ std::string why_unsupported(const onnx::NodeProto &node, int64_t opset) {
   if (schema == nullptr) {
     return "there is no such operator in ONNX opset " + std::to_string(opset);
   }
-  if (name == "If") {
+  if (is_own(name)) {
     return "";
   }
   const OpRule *const rule = find_rule(name);
@@ -247,7 +253,9 @@ std::vector<SupportedOp> supported_ops() {
   for (const auto &[name, rule] : rules()) {
     ops[name] = {"ai.onnx", name, "direct"};
   }
-  ops["If"] = {"ai.onnx", "If", "direct, where shapes decide the branch"};
+  for (const OwnOperator &own : own_operators()) {
+    ops[own.name] = {"ai.onnx", own.name, own.how};
+  }
   for (const OpSchema &schema : OpSchemaRegistry::get_all_schemas()) {
     if (is_standard_domain(schema.domain()) && ops.count(schema.Name()) == 0 &&
         body_is_known(schema, onnx::NodeProto(), 0).value_or(false)) {

@@ -3,8 +3,8 @@
 // expression; anything else becomes a symbol with a similar name. Dimensions without a name are
 // called after input and axis.
 //
-// A size that an input's dimension names is at least 1, unless told otherwise: exporters mean so, and many
-// rules are only provable with it.
+// A size that an input's dimension names is at least 1, unless told otherwise: exporters mean so,
+// and many rules are only provable with it. That of a past, which may be empty, is at least 0.
 #include "compiler/import/symbols.h"
 
 #include <algorithm>
@@ -29,7 +29,8 @@ bool is_plain(const std::string &name) {
          std::all_of(name.begin(), name.end(), is_word);
 }
 
-// A word of the IR's text form in place of any text.
+}  // namespace
+
 std::string as_symbol_name(const std::string &text) {
   std::string name = text.substr(0, 60);
   std::replace_if(name.begin(), name.end(), [](char c) { return !is_word(c); }, '_');
@@ -45,7 +46,48 @@ std::string as_symbol_name(const std::string &text) {
   return name;
 }
 
-}  // namespace
+std::set<std::string> past_dimensions(const onnx::GraphProto &graph) {
+  // Of each name: the axes along which Concats join something to it, and whether anything but these
+  // and Shapes reads it.
+  struct Uses {
+    std::set<int64_t> axes;
+    bool others = false;
+  };
+  std::map<std::string, Uses> uses;
+  for (const onnx::NodeProto &node : graph.node()) {
+    int64_t axis = 0;
+    for (const onnx::AttributeProto &attribute : node.attribute()) {
+      axis = attribute.name() == "axis" ? attribute.i() : axis;
+    }
+    for (const std::string &name : names_read_by(node)) {
+      Uses &use = uses[name];
+      if (node.op_type() == "Concat") {
+        use.axes.insert(axis);
+      } else if (node.op_type() != "Shape") {
+        use.others = true;
+      }
+    }
+  }
+  std::set<std::string> growing, fixed;
+  for (const onnx::ValueInfoProto &input : graph.input()) {
+    const Uses &use = uses[input.name()];
+    const auto &dims = input.type().tensor_type().shape();
+    for (int axis = 0; axis < dims.dim_size(); ++axis) {
+      const std::string &name = dims.dim(axis).dim_param();
+      if (!is_plain(name)) {
+        continue;
+      }
+      const bool joined = std::all_of(use.axes.begin(), use.axes.end(), [&](int64_t own) {
+        return own == axis || own + dims.dim_size() == axis;
+      });
+      (!use.axes.empty() && joined && !use.others ? growing : fixed).insert(name);
+    }
+  }
+  for (const std::string &name : fixed) {
+    growing.erase(name);
+  }
+  return growing;
+}
 
 InputSymbols::InputSymbols(const onnx::GraphProto &graph,
                            const std::map<std::string, int64_t> &fixed,

@@ -6,12 +6,20 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 
 #include "compiler/ir/dims.h"
 #include "compiler/ir/graph.h"
 
 namespace sylvite {
+
+// A word of the IR's text form in place of any text.
+std::string as_symbol_name(const std::string &text);
+
+// The named dimensions that may be empty: those of inputs to which the graph only ever joins
+// something along that axis, a decoder's past.
+std::set<std::string> past_dimensions(const onnx::GraphProto &graph);
 
 class InputSymbols {
  public:

@@ -331,16 +331,16 @@ TEST(ImportErrors, AttributeTypesAndNames) {
 }
 
 TEST(ImportErrors, ValuesComputedAtRunTime) {
-  EXPECT_EQ(error_of(graph("(float[2, 3] x, int64[2] shape) => (y) { [a] y = Reshape(x, shape) }")),
+  EXPECT_EQ(error_of(graph("(float[2, 3] x, float[2] f) => (y) { shape = Cast<to = 7>(f)"
+                           " [a] y = Reshape(x, shape) }")),
             "node 'a' (Reshape): takes its shape from 'shape', whose contents are computed at run "
-            "time; only "
-            "those that follow from the sizes of the inputs are supported");
-  EXPECT_EQ(error_of(graph("(float[2] x, bool c) => (y) { [a] y = If (c) <"
-                           "then_branch = t () => (float[2] p) { p = Relu(x) },"
-                           "else_branch = e () => (float[2] q) { q = Abs(x) }> }")),
-            "node 'a' (If): chooses its branch by 'c', which is computed at run time; only "
-            "conditions that "
-            "follow from the sizes of the inputs are supported");
+            "time; only those that follow from the sizes of the inputs, or from the contents of "
+            "small inputs, are supported");
+  EXPECT_EQ(error_of(graph("(float[2, 3] x, int64[n] ids) => (y) { two = ReduceMax(ids)"
+                           " [a] y = Expand(x, two) }")),
+            "node 'a' (Expand): takes its shape from 'two', whose contents are computed at run "
+            "time; only those that follow from the sizes of the inputs, or from the contents of "
+            "small inputs, are supported");
 }
 
 // Nothing is computed from sizes near 2^63 before they are bounded (UBSan).

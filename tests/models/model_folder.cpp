@@ -111,7 +111,7 @@ std::map<std::string, int64_t> plan_sizes(const Plan &plan, const GraphFile &gra
     }
   }
   for (const PlanBinding &binding : plan.bindings) {
-    symbols.try_emplace(binding.symbol, 1);
+    symbols.try_emplace(binding.symbol, binding.contents ? 5 : 1);
   }
   return symbols;
 }
