@@ -80,9 +80,9 @@ TEST(ImportModel, AFrozenSizeIsSaid) {
 }
 
 TEST(ImportModel, AFrozenSizeIsSaidOnce) {
-  const ImportedModel model = import_model(
-      graph("(float[n, d] x) => (y) <float[2] s = {1, 2}, float[2] b = {3, 4}>"
-            "{ [norm] y = LayerNormalization(x, s, b) }"));
+  const ImportedModel model =
+      import_model(graph("(float[n, d] x) => (y) <float[2] s = {1, 2}, float[2] b = {3, 4}>"
+                         "{ [norm] y = LayerNormalization(x, s, b) }"));
   EXPECT_EQ(input_types(model), "x f32[n, 2]");
   ASSERT_EQ(model.graph->warnings.size(), 1U);
   EXPECT_THAT(model.graph->warnings[0], HasSubstr("'norm'"));
@@ -121,8 +121,9 @@ TEST(ImportModel, IndicesHaveTheirPositionsInTheData) {
   for (const Guard &guard : model.graph->guards) {
     guards.push_back(guard.left.str() + " == " + guard.right.str() + ": " + guard.reason);
   }
-  EXPECT_THAT(guards, ElementsAre("min(n, p) == p: 'a' has indices for p of n positions on axis 0",
-                                  "min(m, q) == q: 'b' has indices for q of m positions on axis 1"));
+  EXPECT_THAT(guards,
+              ElementsAre("min(n, p) == p: 'a' has indices for p of n positions on axis 0",
+                          "min(m, q) == q: 'b' has indices for q of m positions on axis 1"));
 }
 
 TEST(ImportModel, PartsOfASplitFollowAReplacedSymbol) {
