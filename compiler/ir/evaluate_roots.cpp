@@ -126,6 +126,8 @@ Tensor softmax(const Tensor &x, size_t axis) {
 Tensor layer_norm(const Node &node, const std::vector<Tensor> &inputs) {
   const Tensor &x = inputs[0];
   const double epsilon = node.attributes.real("epsilon");
+  const double factor = node.attributes.real_or("variance_factor", 1);
+  const double outer_epsilon = node.attributes.real_or("outer_epsilon", 0);
   const bool rms = node.attributes.integer_or("rms", 0) != 0;
   int64_t width = 1;
   for (size_t axis = static_cast<size_t>(node.attributes.integer("axis")); axis < x.shape().size();
@@ -143,7 +145,8 @@ Tensor layer_norm(const Node &node, const std::vector<Tensor> &inputs) {
       const double centred = x.at(row * width + i) - mean;
       square += centred * centred;
     }
-    const double deviation = std::sqrt(square / static_cast<double>(width) + epsilon);
+    const double variance = square / static_cast<double>(width) * factor;
+    const double deviation = std::sqrt(variance + epsilon) + outer_epsilon;
     for (int64_t i = 0; i < width; ++i) {
       double value = (x.at(row * width + i) - mean) / deviation;
       value *= inputs.size() > 1 ? inputs[1].at(i % inputs[1].count()) : 1;

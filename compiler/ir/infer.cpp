@@ -87,6 +87,8 @@ constexpr AttributeRule kAttributeRules[] = {
     {Op::LayerNorm, "axis", Kind::Integer, kRequired},
     {Op::LayerNorm, "epsilon", Kind::Real, kRequired},
     {Op::LayerNorm, "rms", Kind::Integer, kOptional},
+    {Op::LayerNorm, "variance_factor", Kind::Real, kOptional},
+    {Op::LayerNorm, "outer_epsilon", Kind::Real, kOptional},
     {Op::Append, "past", Kind::Dims, kRequired},
     {Op::TopK, "axis", Kind::Integer, kRequired},
     {Op::TopK, "k", Kind::Dims, kRequired},

@@ -54,10 +54,15 @@ KernelBody norm_template(TemplateInput &input) {
   const LaneFold squares = fold_lanes(
       "squares", width_dim, width, {row}, Halide::Internal::make_zero(type),
       [&](const Expr &sum, const Expr &kk) { return multiply_add(centred(kk), centred(kk), sum); });
-  const Expr epsilon = Halide::Internal::make_const(type, root.attributes.real("epsilon"));
-  const Expr variance = exact(sum_tree(lane_of(squares)) / count);
-  const Expr one = Halide::Internal::make_one(type);
-  scale(row) = exact(one / Halide::sqrt(exact(variance + epsilon)));
+  // A standard deviation of n - 1 degrees of freedom, an epsilon added to it: only where they are.
+  const auto constant = [&](double number) { return Halide::Internal::make_const(type, number); };
+  const double factor = root.attributes.real_or("variance_factor", 1);
+  const double outer_epsilon = root.attributes.real_or("outer_epsilon", 0);
+  Expr variance = exact(sum_tree(lane_of(squares)) / count);
+  variance = factor == 1 ? variance : exact(variance * constant(factor));
+  Expr deviation = Halide::sqrt(exact(variance + constant(root.attributes.real("epsilon"))));
+  deviation = outer_epsilon == 0 ? deviation : exact(deviation + constant(outer_epsilon));
+  scale(row) = exact(Halide::Internal::make_one(type) / deviation);
 
   Expr y = exact(centred(k) * scale(row));
   const auto parameter = [&](size_t i) { return formula.at(root.input(i), inner_index); };

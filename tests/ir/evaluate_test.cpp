@@ -656,6 +656,13 @@ TEST(Evaluate, LayerNorm) {
   expect_numbers(result_of("layer_norm(a, b) {axis = 1, epsilon = 0.25, rms = 1}",
                            {x, f32({4}, {1, 1, 1, -1})}),
                  {1, 4}, {1 / r, 2 / r, 3 / r, -4 / r}, close);
+  // A standard deviation of n - 1, the epsilon added to it.
+  const double s = std::sqrt(5.0 / 3) + 0.5;
+  expect_numbers(
+      result_of("layer_norm(a) {axis = 1, epsilon = 0.0, variance_factor = 1.3333333333, "
+                "outer_epsilon = 0.5}",
+                {x}),
+      {1, 4}, {-1.5 / s, -0.5 / s, 0.5 / s, 1.5 / s}, close);
 }
 
 TEST(Evaluate, Attention) {

@@ -90,7 +90,7 @@ constexpr const char *kEveryOp =
   arg_reduce = arg_reduce(x) {kind = max, axis = 2, keepdims = 0, last = 1}
   cumsum = cumsum(x) {axis = 1, exclusive = 1, reverse = 0}
   softmax = softmax(x) {axis = 2}
-  layer_norm = layer_norm(x, scale, scale) {axis = 2, epsilon = 1e-05, rms = 0}
+  layer_norm = layer_norm(x, scale, scale) {axis = 2, epsilon = 1e-05, rms = 0, variance_factor = 2.0, outer_epsilon = 0.5}
   attention = attention(x, y, y, "odd name") [
     graph (s: f32[batch, length, length], m: f32[]) { t = mul(s, m) return t },
     graph (p: f32[batch, length, length], m: f32[]) { return p }

@@ -117,6 +117,45 @@ TEST(LayerNorm, Twin) {
   }
 }
 
+// A standard deviation of n - 1 and an epsilon added to it: three more roundings.
+TEST(LayerNorm, TwinWithStandardDeviation) {
+  TestKernel kernel(R"(graph (x: f32[m, 37], g: f32[37]) {
+    n = layer_norm(x, g) {axis = 1, epsilon = 0.0, variance_factor = 1.0277778, outer_epsilon = 1e-06}
+    return n
+  })");
+  const int64_t rows = 6, width = 37;
+  const SymbolValues symbols = {{"m", rows}};
+  std::vector<Tensor> inputs = kernel.random_inputs(symbols, 4);
+  for (int64_t k = 0; k < width; ++k) {
+    inputs[0].set(width + k, 3);  // a row without deviation
+  }
+  Tensor want(DType::F32, {rows, width});
+  for (int64_t row = 0; row < rows; ++row) {
+    std::vector<float> x, squares(kSumLanes, 0.0f);
+    for (int64_t k = 0; k < width; ++k) {
+      x.push_back(static_cast<float>(inputs[0].at(row * width + k)));
+    }
+    const float mean = sum_of(x) / static_cast<float>(width);
+    for (size_t k = 0; k < x.size(); ++k) {
+      const float centred = x[k] - mean;
+      squares[k % kSumLanes] = std::fma(centred, centred, squares[k % kSumLanes]);
+    }
+    const float mean_square =
+        tree_of(squares, [](float a, float b) { return a + b; }) / static_cast<float>(width);
+    const float variance = mean_square * 1.0277778f;
+    const float deviation = std::sqrt(variance) + 1e-06f;
+    const float factor = 1.0f / deviation;
+    for (int64_t k = 0; k < width; ++k) {
+      const float scaled = (x[static_cast<size_t>(k)] - mean) * factor;
+      want.set(row * width + k, scaled * static_cast<float>(inputs[1].at(k)));
+    }
+  }
+  for (const Isa isa : machine_isas()) {
+    const std::vector<Tensor> got = kernel.run(isa, inputs, symbols, 1);
+    EXPECT_TRUE(same_bits(got[0], want)) << name_of(isa);
+  }
+}
+
 TEST(LayerNorm, SeveralAxesAndElementTypes) {
   for (const std::string type : {"f32", "f16", "f64"}) {
     TestKernel kernel("graph (x: " + type + "[b, 3, n], g: " + type + R"([3, n]) {
