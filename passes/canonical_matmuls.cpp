@@ -4,6 +4,10 @@
 //   matmul(a, transpose(b) with K last in b)  =>  matmul(a, b) {transpose_b}
 //   matmul(a, w) {transpose_b}, w constant    =>  matmul(a, transpose(w))
 //   matmul(a, w[1, ..., K, N])                =>  matmul(a, w[K, N])
+//   matmul(w, x), w constant                  =>  transpose(matmul(transpose(x), transpose(w)))
+//
+// The last one brings models that are written in columns into rows: the transposes go behind what
+// reads them (sink_views) and meet the next layer's.
 //
 // Keeps: every product.   Declines: right operands of rank 1.
 #include <algorithm>
@@ -13,12 +17,6 @@
 
 namespace sylvite {
 namespace {
-
-std::vector<int64_t> swap_last_two(int64_t rank) {
-  std::vector<int64_t> perm = identity_permutation(rank);
-  std::swap(perm[perm.size() - 1], perm[perm.size() - 2]);
-  return perm;
-}
 
 Value *matmul_like(Builder &build, Value *a, Value *b, bool transpose_b) {
   return build.add(Op::MatMul, {a, b}, {{"transpose_b", int64_t{transpose_b}}});
@@ -61,10 +59,32 @@ Value *plain_weights(Builder &build, Value *root) {
   return nullptr;
 }
 
+Value *swapped(Builder &build, Value *value) {
+  return build.transpose(value, swap_last_two(value->type.rank()));
+}
+
+Value *weights_on_the_right(Builder &build, Value *root) {
+  if (!is_op(root, Op::MatMul)) {
+    return nullptr;
+  }
+  const Node &node = *root->producer;
+  Value *w = node.input(0), *x = node.input(1);
+  const Shape &shape = w->type.shape;
+  if (constant_of(w) == nullptr || constant_of(x) != nullptr || shape.size() < 2 ||
+      shape.size() > x->type.shape.size() ||
+      !std::all_of(shape.begin(), shape.end() - 2, [](const Dim &dim) { return dim.is(1); })) {
+    return nullptr;
+  }
+  const bool transposed = node.attributes.integer_or("transpose_b", 0) != 0;
+  Value *rows = transposed ? x : swapped(build, x);
+  Value *matrix = build.reshape(w, Shape(shape.end() - 2, shape.end()));
+  return swapped(build, matmul_like(build, rows, swapped(build, matrix), false));
+}
+
 }  // namespace
 
 bool canonical_matmuls(Graph &graph) {
-  static constexpr Rule kRules[] = {transpose_as_flag, plain_weights};
+  static constexpr Rule kRules[] = {transpose_as_flag, plain_weights, weights_on_the_right};
   return rewrite(graph, kRules);
 }
 

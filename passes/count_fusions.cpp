@@ -3,20 +3,16 @@
 // each other).
 #include <algorithm>
 #include <functional>
-#include <set>
+#include <memory>
 
 #include "compiler/ir/kernel_traits.h"
+#include "passes/block_kinds.h"
 #include "passes/kernel_fusion.h"
 #include "passes/passes.h"
 #include "passes/rewrite.h"
 
 namespace sylvite {
 namespace {
-
-// What the region's value is outside, where it is an input.
-const Value *outside(const Node &kernel, const Value *value) {
-  return value->producer == nullptr ? kernel.input(static_cast<size_t>(value->index)) : value;
-}
 
 bool is_constant(const Node &kernel, const Value *value) {
   return constant_of(outside(kernel, value)) != nullptr;
@@ -94,27 +90,6 @@ void count_norm(const Node &kernel, const Node &root, FusionCounts &counts) {
   ++(embedding ? counts.embed_norm : counts.add_norm);
 }
 
-bool is_product(const Node *kernel) {
-  return kernel != nullptr && kernel->op == Op::Kernel &&
-         (root_op(*kernel) == Op::MatMul || root_op(*kernel) == Op::MatMulPanels);
-}
-
-bool has_nonlinearity(const Graph &region) {
-  return std::any_of(region.nodes().begin(), region.nodes().end(), [](const auto &node) {
-    switch (node->op) {
-      case Op::Erf:
-      case Op::Tanh:
-      case Op::Exp:
-      case Op::Max:
-      case Op::Min:
-      case Op::Where:
-        return true;
-      default:
-        return false;
-    }
-  });
-}
-
 const Dim &width_of(const Value *value) {
   return value->type.shape.back();
 }
@@ -145,6 +120,19 @@ void count_ffn(const Node &kernel, FusionCounts &counts) {
   ++(gated ? counts.ffn_gated : counts.ffn);
 }
 
+// A product whose columns are scaled before they are added to the residual.
+bool has_layer_scale(const Node &kernel) {
+  const Node &root = *root_of(region_of(kernel));
+  return std::any_of(region_of(kernel).nodes().begin(), region_of(kernel).nodes().end(),
+                     [&](const std::unique_ptr<Node> &node) {
+                       const Tensor *factors = node->op == Op::Mul
+                                                   ? constant_of(outside(kernel, node->input(1)))
+                                                   : nullptr;
+                       return factors != nullptr && factors->rank() > 0 &&
+                              width_of(root.output()) == Dim(factors->count());
+                     });
+}
+
 int most(int a, int b) {
   return std::max(a, b);
 }
@@ -157,7 +145,7 @@ FusionCounts combined(const FusionCounts &a, const FusionCounts &b, Combine comb
        {&FusionCounts::attention, &FusionCounts::add_norm, &FusionCounts::embed_norm,
         &FusionCounts::ffn, &FusionCounts::ffn_gated, &FusionCounts::layer_norm,
         &FusionCounts::rms_norm, &FusionCounts::rope, &FusionCounts::nonlocal,
-        &FusionCounts::linear_attention}) {
+        &FusionCounts::linear_attention, &FusionCounts::layer_scale}) {
     result.*kind = combine(a.*kind, b.*kind);
   }
   return result;
@@ -178,15 +166,19 @@ FusionCounts count_fusions(const Graph &graph_of_kernels) {
   }
   for (const Node *kernel : kernels_in_order(graph_of_kernels)) {
     const Node *root = root_of(region_of(*kernel));
+    counts.rope += rotations_in(*kernel);
     if (root == nullptr) {
       continue;
     }
+    counts.nonlocal += is_nonlocal(*kernel);
+    counts.linear_attention += is_linear_attention(*kernel);
     if (root->op == Op::Attention) {
       ++counts.attention;
     } else if (root->op == Op::LayerNorm) {
       count_norm(*kernel, *root, counts);
     } else if (is_product(kernel)) {
       count_ffn(*kernel, counts);
+      counts.layer_scale += has_layer_scale(*kernel);
     }
   }
   return counts;

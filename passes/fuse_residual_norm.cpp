@@ -7,6 +7,8 @@
 // Needs: form_kernels.   Keeps: every value.
 // Declines: the addition of a bias (a constant over the last axis alone): it belongs to the product
 // in front.
+#include <string>
+
 #include "compiler/ir/kernel_traits.h"
 #include "passes/kernel_fusion.h"
 #include "passes/passes.h"
@@ -33,6 +35,36 @@ bool is_sum(const Node *kernel) {
          !is_bias(*kernel, last->input(1));
 }
 
+// A reshape or transpose: all of the sum is normalised.
+bool is_reorder(const Node *kernel) {
+  const Node *last = kernel != nullptr && kernel->op == Op::Kernel
+                         ? region_of(*kernel).output(0)->producer
+                         : nullptr;
+  return last != nullptr && region_of(*kernel).nodes().size() == 1 &&
+         (last->op == Op::Reshape || last->op == Op::Transpose);
+}
+
+// Why the norm does not add up what it reads, where that is a sum; empty where it is none.
+std::string why_not(Graph &graph, const Node &norm, const Value *operand) {
+  const Node *producer = operand->producer;
+  if (is_sum(producer)) {
+    return "with the sum in its kernel, " +
+           fusion_obstacle(graph, *producer, norm, only_user(operand) == nullptr);
+  }
+  if (producer != nullptr && producer->outputs.size() == 2 && producer->output(1) == operand) {
+    return "'" + operand->name + "' is added up by the norm '" + user_name(*producer) + "'";
+  }
+  const Node *view = producer;
+  constexpr int kDeepest = 8;
+  for (int depth = 0; depth < kDeepest && is_reorder(producer); ++depth) {
+    producer = producer->input(0)->producer;
+  }
+  return producer != view && is_sum(producer)
+             ? "'" + user_name(*view) + "' stands between the sum '" + user_name(*producer) +
+                   "' and the norm"
+             : "";
+}
+
 }  // namespace
 
 bool fuse_residual_norm(Graph &graph) {
@@ -45,7 +77,14 @@ bool fuse_residual_norm(Graph &graph) {
     const Value *operand = norm->input(static_cast<size_t>(root->input(0)->index));
     if (is_sum(operand->producer)) {
       const bool read_elsewhere = only_user(operand) == nullptr;
-      changed |= fuse_kernels(graph, operand->producer, norm, read_elsewhere) != nullptr;
+      if (fuse_kernels(graph, operand->producer, norm, read_elsewhere) != nullptr) {
+        changed = true;
+        continue;
+      }
+    }
+    if (const std::string condition = why_not(graph, *norm, operand); !condition.empty()) {
+      graph.near_misses.push_back({"add_norm", user_name(*norm), condition});
+      changed = true;
     }
   }
   return changed;

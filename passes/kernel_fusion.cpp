@@ -135,6 +135,58 @@ bool depends_otherwise(const Node *producer, const Node *consumer) {
   return false;
 }
 
+// The region of two kernels as one, or why there is none.
+struct FusedRegion {
+  RegionBuilder built;
+  Value *kept = nullptr;  // what others read of the producer
+  std::string obstacle;
+};
+
+FusedRegion fuse_regions(Graph &graph, const Node *producer, const Node *consumer,
+                         bool keep_operand) {
+  FusedRegion fused{RegionBuilder(graph), nullptr, ""};
+  if (depends_otherwise(producer, consumer)) {
+    fused.obstacle = "it also depends on " + describe(*producer) + " through a third kernel";
+    return fused;
+  }
+  for (Value *input : consumer->inputs) {
+    if (input->producer != producer) {
+      fused.built.input(input);
+      continue;
+    }
+    for (Value *behind : producer->inputs) {
+      fused.built.input(behind);
+    }
+  }
+  const auto inside = [&fused](const Node &kernel) {
+    std::vector<Value *> values;
+    for (const Value *input : kernel.inputs) {
+      values.push_back(fused.built.inside.at(input));
+    }
+    return values;
+  };
+  const std::vector<Value *> made = fused.built.splice(region_of(*producer), inside(*producer));
+  for (size_t i = 0; i < made.size(); ++i) {
+    fused.built.inside[producer->output(i)] = made[i];
+  }
+  const std::vector<Value *> results = fused.built.splice(region_of(*consumer), inside(*consumer));
+  for (size_t i = 0; i < results.size(); ++i) {
+    fused.built.region->add_output(region_of(*consumer).output_name(i), results[i]);
+  }
+  // What others read of the producer: the operand to keep, or its own second output.
+  fused.kept = keep_operand ? producer->output() : nullptr;
+  if (producer->outputs.size() == 2) {
+    fused.kept = producer->output(1);
+  }
+  if (fused.kept != nullptr) {
+    fused.built.region->add_output(fused.kept->name, fused.built.inside.at(fused.kept));
+  }
+  common_subexpressions(*fused.built.region);
+  fused.built.region->remove_dead();
+  fused.obstacle = broken_kernel_rule(*fused.built.region);
+  return fused;
+}
+
 }  // namespace
 
 const Graph &region_of(const Node &kernel) {
@@ -211,52 +263,16 @@ Node *make_kernel(Graph &graph, Node *node) {
 }
 
 Node *fuse_kernels(Graph &graph, Node *producer, Node *consumer, bool keep_operand) {
-  if (depends_otherwise(producer, consumer)) {
+  FusedRegion region = fuse_regions(graph, producer, consumer, keep_operand);
+  if (!region.obstacle.empty()) {
     return nullptr;
   }
-  RegionBuilder built(graph);
-  for (Value *input : consumer->inputs) {
-    if (input->producer != producer) {
-      built.input(input);
-      continue;
-    }
-    for (Value *behind : producer->inputs) {
-      built.input(behind);
-    }
-  }
-  const auto inside = [&](const Node &kernel) {
-    std::vector<Value *> values;
-    for (const Value *input : kernel.inputs) {
-      values.push_back(built.inside.at(input));
-    }
-    return values;
-  };
-  const std::vector<Value *> made = built.splice(region_of(*producer), inside(*producer));
-  for (size_t i = 0; i < made.size(); ++i) {
-    built.inside[producer->output(i)] = made[i];
-  }
-  const std::vector<Value *> results = built.splice(region_of(*consumer), inside(*consumer));
-  for (size_t i = 0; i < results.size(); ++i) {
-    built.region->add_output(region_of(*consumer).output_name(i), results[i]);
-  }
-  // What others read of the producer: the operand to keep, or its own second output.
-  Value *kept = keep_operand ? producer->output() : nullptr;
-  if (producer->outputs.size() == 2) {
-    kept = producer->output(1);
-  }
-  if (kept != nullptr) {
-    built.region->add_output(kept->name, built.inside.at(kept));
-  }
-  common_subexpressions(*built.region);
-  built.region->remove_dead();
-  if (!broken_kernel_rule(*built.region).empty()) {
-    return nullptr;
-  }
+  Value *kept = region.kept;
   // The kernel's root is its most telling op.
   std::vector<std::string> sources = has_root(*producer) ? producer->sources : consumer->sources;
   merge_sources(sources, producer->sources);
   merge_sources(sources, consumer->sources);
-  Node *fused = add_kernel(graph, std::move(built), std::move(sources), consumer);
+  Node *fused = add_kernel(graph, std::move(region.built), std::move(sources), consumer);
   const auto take_over = [&](Value *from, Value *to) {
     to->name = from->name;
     graph.replace_uses(from, to);
@@ -273,6 +289,11 @@ Node *fuse_kernels(Graph &graph, Node *producer, Node *consumer, bool keep_opera
     graph.sort();  // readers of the second output may have stood in front of the consumer
   }
   return fused;
+}
+
+std::string fusion_obstacle(Graph &graph, const Node &producer, const Node &consumer,
+                            bool keep_operand) {
+  return fuse_regions(graph, &producer, &consumer, keep_operand).obstacle;
 }
 
 }  // namespace sylvite

@@ -1,5 +1,6 @@
 // Merges chains of views: one reshape, one transpose, one slice, one expand, one concat where there
-// were several, and a slice of a concat reads the part that it takes.
+// were several, and a slice of a concat reads the part that it takes. Two transposes that undo one
+// another go, though an elementwise op stands between them.
 //
 // Keeps: every element.   Declines: pairs whose merger cannot be proved for all sizes.
 #include <algorithm>
@@ -38,6 +39,45 @@ Value *transpose_of_transpose(Builder &build, Value *root) {
     perm.push_back(first[static_cast<size_t>(axis)]);
   }
   return build.transpose(inner->input(0), perm);
+}
+
+// Whether the second transpose undoes the first.
+bool undoes(const std::vector<int64_t> &second, const std::vector<int64_t> &first) {
+  for (size_t axis = 0; axis < second.size(); ++axis) {
+    if (first[static_cast<size_t>(second[axis])] != static_cast<int64_t>(axis)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// transpose(f(transpose(x, p), y), q) => f(x, transpose(y, q)) where q undoes p
+Value *transposes_around_elementwise(Builder &build, Value *root) {
+  if (!is_op(root, Op::Transpose)) {
+    return nullptr;
+  }
+  const Value *inner = root->producer->input(0);
+  if (!is_class(inner, OpClass::Elementwise) || only_user(inner) == nullptr) {
+    return nullptr;
+  }
+  const std::vector<int64_t> &perm = root->producer->attributes.integers("perm");
+  std::vector<Value *> inputs;
+  int undone = 0, added = 0;
+  for (Value *operand : inner->producer->inputs) {
+    if (is_op(operand, Op::Transpose) && operand->type.rank() == inner->type.rank() &&
+        undoes(perm, operand->producer->attributes.integers("perm"))) {
+      inputs.push_back(operand->producer->input(0));
+      ++undone;
+    } else if (operand->type.rank() == 0) {
+      inputs.push_back(operand);
+    } else if (operand->type.rank() == inner->type.rank()) {
+      inputs.push_back(build.transpose(operand, perm));
+      added += constant_of(operand) == nullptr;
+    } else {
+      return nullptr;
+    }
+  }
+  return undone >= std::max(1, added) ? build.copy(*inner->producer, inputs) : nullptr;
 }
 
 // transpose(x) that moves only axes of one element => reshape(x)
@@ -161,12 +201,79 @@ Value *slice_of_concat(Builder &build, Value *root) {
   return nullptr;
 }
 
+// The axis along which the slices follow one another, equally wide and otherwise alike; nothing if
+// they do not.
+std::optional<size_t> axis_of_neighbours(const Node &concat) {
+  std::optional<size_t> axis;
+  for (size_t i = 0; i < concat.inputs.size(); ++i) {
+    const Value *input = concat.input(i);
+    const Node *first = concat.input(0)->producer;
+    if (!is_op(input, Op::Slice) || input->producer->input(0) != first->input(0)) {
+      return std::nullopt;
+    }
+    const Attributes &own = input->producer->attributes, &base = first->attributes;
+    const std::vector<int64_t> &steps = own.integers("steps");
+    if (own.dims("sizes") != base.dims("sizes") ||
+        std::any_of(steps.begin(), steps.end(), [](int64_t step) { return step != 1; })) {
+      return std::nullopt;
+    }
+    for (size_t k = 0; k < steps.size() && i > 0; ++k) {
+      const Dim &start = own.dims("starts")[k], &begin = base.dims("starts")[k];
+      if (start == begin) {
+        continue;
+      }
+      if (axis.value_or(k) != k ||
+          start != begin + base.dims("sizes")[k] * Dim(static_cast<int64_t>(i))) {
+        return std::nullopt;
+      }
+      axis = k;
+    }
+  }
+  return axis;
+}
+
+// concat(slice(x), slice(x), ...) of neighbours => one slice of x, regrouped: heads that were moved
+// to the batch axis and back
+Value *concat_of_neighbours(Builder &build, Value *root) {
+  if (!is_op(root, Op::Concat) || root->producer->inputs.size() < 2 ||
+      !is_op(root->producer->input(0), Op::Slice)) {
+    return nullptr;
+  }
+  const Node &concat = *root->producer;
+  const std::optional<size_t> found = axis_of_neighbours(concat);
+  if (!found) {
+    return nullptr;
+  }
+  const size_t from = *found;
+  const size_t to =
+      static_cast<size_t>(normal_axis(concat.attributes.integer("axis"), root->type.rank()));
+  const Node &first = *concat.input(0)->producer;
+  const Dim count = static_cast<int64_t>(concat.inputs.size());
+  Attributes attributes = first.attributes;
+  std::vector<Dim> sizes = attributes.dims("sizes");
+  Shape split = sizes;  // with the slices' number as an axis of its own
+  split.insert(split.begin() + static_cast<std::ptrdiff_t>(from), count);
+  sizes[from] = sizes[from] * count;
+  attributes.set("sizes", sizes);
+  std::vector<int64_t> perm;
+  for (size_t axis = 0; axis < sizes.size(); ++axis) {
+    if (axis == to) {
+      perm.push_back(static_cast<int64_t>(from));
+    }
+    perm.push_back(static_cast<int64_t>(axis < from ? axis : axis + 1));
+  }
+  Value *slices = build.add(Op::Slice, {first.input(0)}, attributes);
+  return build.reshape(build.transpose(build.reshape(slices, split), perm), root->type.shape);
+}
+
 }  // namespace
 
 bool merge_views(Graph &graph) {
-  static constexpr Rule kRules[] = {reshape_of_reshape, transpose_of_transpose, transpose_of_ones,
-                                    slice_of_slice,     expand_of_expand,       expand_by_ones,
-                                    concat_of_concat,   slice_of_concat};
+  static constexpr Rule kRules[] = {
+      reshape_of_reshape,  transpose_of_transpose, transposes_around_elementwise,
+      transpose_of_ones,   slice_of_slice,         expand_of_expand,
+      expand_by_ones,      concat_of_concat,       slice_of_concat,
+      concat_of_neighbours};
   return rewrite(graph, kRules);
 }
 

@@ -67,7 +67,7 @@ std::string passes_page();
 struct FusionCounts {
   int attention = 0, add_norm = 0, embed_norm = 0, ffn = 0, ffn_gated = 0, layer_norm = 0,
       rms_norm = 0;
-  int rope = 0, nonlocal = 0, linear_attention = 0;
+  int rope = 0, nonlocal = 0, linear_attention = 0, layer_scale = 0;
 };
 FusionCounts count_fusions(const Graph &graph_of_kernels);
 

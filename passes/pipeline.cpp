@@ -35,17 +35,24 @@ constexpr Pass kClean[] = {
 };
 constexpr Pass kCanonicalForm[] = {
     step::lower_convolutions,  // before views merge: a patch embedding is two of them and a product
-    step::fold_constants,        step::simplify_arithmetic, step::simplify_lookups,
-    step::merge_views,           step::canonical_matmuls,   step::sink_views,
+    step::fold_constants,       step::simplify_arithmetic,
+    step::canonical_reductions,  // before views move
+    step::simplify_lookups,     step::merge_views,
+    step::turn_columns,  // before the products are turned themselves
+    step::canonical_matmuls,    step::sink_views,
+    step::turn_columns,  // probabilities, which are right operands now
+    step::sink_views,
     step::fold_constants,  // what moved through a view: biases, transposed weights
-    step::merge_views,           step::remove_identities,
+    step::merge_views,          step::remove_identities,
     step::simplify_arithmetic,  // factors that a view had kept apart
-    step::common_subexpressions,
+    step::order_operands,       step::common_subexpressions,
 };
 constexpr Pass kRaise[] = {
     step::raise_layer_norm, step::raise_softmax,     step::raise_attention,
     step::hoist_slices,  // past norms, which are one op now
     step::merge_views,      step::remove_identities, step::common_subexpressions,
+    step::merge_heads,  // of one input each, now that equal views are one
+    step::merge_views,
 };
 constexpr Pass kPlace[] = {step::pack_qkv, step::pack_weights, step::remove_dead};
 constexpr Pass kFuse[] = {
@@ -53,7 +60,7 @@ constexpr Pass kFuse[] = {
     step::fuse_residual_norm,  // before fuse_epilogues, which would give the sum to the product
     step::fuse_result_views,   // before fuse_views, which would give the views to the readers
     step::fuse_views,         step::fuse_elementwise, step::fuse_epilogues,
-    step::fuse_prologues,     step::share_panels,
+    step::fuse_prologues,     step::share_panels,     step::explain_misses,
 };
 
 struct Stage {

@@ -105,9 +105,7 @@ Value *strip_scale(Builder &build, Value *value, double &scale, int depth = 0) {
 }
 
 Value *last_two_swapped(Builder &build, Value *value) {
-  std::vector<int64_t> perm = identity_permutation(value->type.rank());
-  std::swap(perm[perm.size() - 1], perm[perm.size() - 2]);
-  return build.transpose(value, perm);
+  return build.transpose(value, swap_last_two(value->type.rank()));
 }
 
 bool is_transposed(const Node &matmul) {
@@ -209,7 +207,7 @@ bool raise_attention(Graph &graph) {
     if (erased.count(node) != 0 || node->op != Op::Softmax) {
       continue;
     }
-    const std::string name = describe(*node);
+    const std::string name = user_name(*node);
     std::string condition;
     const Outcome outcome = raise(graph, node, erased, condition);
     changed |= outcome != Outcome::NotAttention;

@@ -227,6 +227,10 @@ Node *only_user(const Value *value) {
   return user->graph->is_output(value) ? nullptr : user;
 }
 
+std::string user_name(const Node &node) {
+  return node.sources.empty() ? node.output()->name : node.sources.front();
+}
+
 bool is_computing_float(DType dtype) {
   return dtype == DType::F32 || dtype == DType::F64;
 }
@@ -243,6 +247,12 @@ int64_t normal_axis(int64_t axis, int64_t rank) {
 std::vector<int64_t> identity_permutation(int64_t rank) {
   std::vector<int64_t> perm(static_cast<size_t>(rank));
   std::iota(perm.begin(), perm.end(), 0);
+  return perm;
+}
+
+std::vector<int64_t> swap_last_two(int64_t rank) {
+  std::vector<int64_t> perm = identity_permutation(rank);
+  std::swap(perm[perm.size() - 1], perm[perm.size() - 2]);
   return perm;
 }
 

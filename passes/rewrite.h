@@ -65,6 +65,8 @@ bool is_class(const Value *value, OpClass op_class);
 // The value's only reader, when there is one that reads it (perhaps several times) and it is no
 // output.
 Node *only_user(const Value *value);
+// How reports name the node: as the model does.
+std::string user_name(const Node &node);
 // Whether scalar arithmetic on this type may be re-associated: float and double.
 bool is_computing_float(DType dtype);
 // The number every element has, for float constants and integer ones.
@@ -72,5 +74,7 @@ bool is_number(const Value *value, double number);
 // Axis as a number from zero.
 int64_t normal_axis(int64_t axis, int64_t rank);
 std::vector<int64_t> identity_permutation(int64_t rank);
+// The permutation that transposes matrices: of rank 2 or more.
+std::vector<int64_t> swap_last_two(int64_t rank);
 
 }  // namespace sylvite

@@ -1,6 +1,7 @@
 // One spelling for elementwise arithmetic, so that later patterns need not know how an exporter
 // wrote it: constants stand on the right, powers become products and roots, a division by a
-// constant becomes a product, a chain of constant factors or addends becomes one.
+// constant becomes a product, a chain of constant factors becomes one, a bias that was added to the
+// residual sum is added to its product; choices are made by conditions that are not negated.
 //
 // Keeps: values to the last bit or two: constants are re-associated, x / c becomes x * (1 / c).
 // Declines: half precision, where 1 / c would be felt; integers, except for the order of operands;
@@ -171,12 +172,72 @@ Value *chain_of_factors(Builder &build, Value *root) {
   return build.add(Op::Mul, {x, build.scalar(a * b, root->type.dtype)});
 }
 
+// (x * c) * y => (x * y) * c for a power of two, whose products are exact
+Value *factor_behind_product(Builder &build, Value *root) {
+  Value *x = nullptr, *y = nullptr;
+  double factor = 0;
+  const Pattern inner = op(Op::Mul, any(&x), scalar(&factor)).one_use();
+  if (!match(root, op(Op::Mul, inner, any(&y))) || !is_computing_float(root->type.dtype) ||
+      constant_of(x) != nullptr || constant_of(y) != nullptr || !is_power_of_two(factor) ||
+      !is_ordinary(factor, root->type.dtype)) {
+    return nullptr;
+  }
+  Value *product = build.add(Op::Mul, {x, y});
+  return same_type(root->type, product->type, build.graph().symbol_table())
+             ? build.add(Op::Mul, {product, build.scalar(factor, root->type.dtype)})
+             : nullptr;
+}
+
+// where(not(c), x, y) => where(c, y, x)
+Value *choice_by_opposite(Builder &build, Value *root) {
+  Value *condition = nullptr, *x = nullptr, *y = nullptr;
+  return match(root, op(Op::Where, op(Op::Not, any(&condition)), any(&x), any(&y)))
+             ? build.add(Op::Where, {condition, y, x})
+             : nullptr;
+}
+
+// not(equal(x, 0)) => cast(x) {to = bool} for integers
+Value *difference_from_zero(Builder &build, Value *root) {
+  Value *x = nullptr;
+  if (!match(root, op(Op::Not, op(Op::Equal, any(&x), number(0)))) || !is_integer(x->type.dtype) ||
+      !same_shape(root->type.shape, x->type.shape, build.graph().symbol_table())) {
+    return nullptr;
+  }
+  return build.add(Op::Cast, {x}, {{"to", DType::Bool}});
+}
+
+// A product with weights that nothing else reads.
+bool is_projection(const Value *value) {
+  return is_op(value, Op::MatMul) && constant_of(value->producer->input(1)) != nullptr &&
+         only_user(value) != nullptr;
+}
+
+// (x + m) + b => x + (m + b) for a product m and its bias b
+Value *bias_at_its_product(Builder &build, Value *root) {
+  Value *x = nullptr, *product = nullptr, *bias = nullptr;
+  const Pattern weighted =
+      any(&product).where([](const Value &value) { return is_projection(&value); });
+  if (!match(root, op(Op::Add, op(Op::Add, any(&x), weighted).one_use(), constant(&bias))) ||
+      !is_computing_float(root->type.dtype) || constant_of(x) != nullptr || is_projection(x) ||
+      bias->type.rank() != 1 || feeds_a_step(root)) {
+    return nullptr;
+  }
+  const SymbolTable &symbols = build.graph().symbol_table();
+  if (!same_type(root->type, product->type, symbols) || product->type.rank() == 0 ||
+      !prove_equal(bias->type.shape[0], product->type.shape.back(), symbols)) {
+    return nullptr;
+  }
+  return build.add(Op::Add, {x, build.add(Op::Add, {product, bias})});
+}
+
 }  // namespace
 
 bool simplify_arithmetic(Graph &graph) {
   static constexpr Rule kRules[] = {
       constant_on_the_right, uniform_operand,         power,
-      division_by_constant,  subtraction_of_constant, chain_of_factors};
+      division_by_constant,  subtraction_of_constant, chain_of_factors,
+      bias_at_its_product,   factor_behind_product,   choice_by_opposite,
+      difference_from_zero};
   return rewrite(graph, kRules);
 }
 

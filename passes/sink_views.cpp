@@ -6,6 +6,9 @@
 //   f(view(x), view(y))  =>  view(f(x, y))        two equal views
 //   f(expand(x), y)      =>  f(x, y)  or  expand(f(x, y))
 //   matmul(reshape(x), w) => reshape(matmul(x, w))   where the last axis stays as it is
+//   f(x, transpose(y))   =>  transpose(f(transpose(x), y))   x an input of the model, in columns
+//   concat(transpose(x), transpose(y))  =>  transpose(concat(x, y))
+//   reduce(transpose(x)), softmax, layer_norm  =>  transpose(reduce(x))
 //
 // Keeps: every element.   Declines: slices (f would work on what is cut off), views of constants,
 // and constants that the view cannot be undone for.
@@ -85,7 +88,8 @@ Value *before_view(Builder &build, Value *operand, const Node &view) {
   const Value *below = view.input(0);
   if (operand->producer == &view ||
       (is_op(operand, view.op) && operand->producer->attributes == view.attributes &&
-       operand->producer->input(0)->type.shape == below->type.shape)) {
+       (view.op == Op::Transpose ||
+        operand->producer->input(0)->type.shape == below->type.shape))) {
     return operand->producer->input(0);
   }
   const Tensor *tensor = constant_of(operand);
@@ -135,6 +139,113 @@ Value *sink_reorder(Builder &build, Value *root) {
   return build.add(view.op, {result}, view.attributes);
 }
 
+// f(x, transpose(y)) => transpose(f(transpose(x), y)) for an input x of the model and a transpose
+// of the last two axes: the residual stream of a model in columns begins so
+Value *sink_past_input(Builder &build, Value *root) {
+  if (!is_class(root, OpClass::Elementwise) || root->type.rank() < 2) {
+    return nullptr;
+  }
+  const std::vector<int64_t> perm = swap_last_two(root->type.rank());
+  std::vector<Value *> inputs;
+  bool found = false;
+  for (Value *operand : root->producer->inputs) {
+    if (is_op(operand, Op::Transpose) && operand->producer->attributes.integers("perm") == perm &&
+        !operand->producer->input(0)->is_graph_input() && operand->type.shape == root->type.shape) {
+      inputs.push_back(operand->producer->input(0));
+      found = true;
+    } else if (operand->type.rank() == root->type.rank() &&
+               (operand->is_graph_input() || constant_of(operand) != nullptr)) {
+      inputs.push_back(build.transpose(operand, perm));
+    } else {
+      return nullptr;
+    }
+  }
+  return found ? build.transpose(build.copy(*root->producer, inputs), perm) : nullptr;
+}
+
+// The permutation of equal transposes below all operands; empty if they are not that.
+std::vector<int64_t> common_permutation(const Node &node) {
+  for (const Value *operand : node.inputs) {
+    if (!is_op(operand, Op::Transpose) ||
+        operand->producer->attributes.integers("perm") !=
+            node.input(0)->producer->attributes.integers("perm")) {
+      return {};
+    }
+  }
+  return node.inputs.empty() ? std::vector<int64_t>()
+                             : node.input(0)->producer->attributes.integers("perm");
+}
+
+// concat(transpose(x), transpose(y)) => transpose(concat(x, y))
+Value *sink_below_concat(Builder &build, Value *root) {
+  if (!is_op(root, Op::Concat)) {
+    return nullptr;
+  }
+  const Node &node = *root->producer;
+  const std::vector<int64_t> perm = common_permutation(node);
+  if (perm.empty()) {
+    return nullptr;
+  }
+  std::vector<Value *> inputs;
+  for (const Value *operand : node.inputs) {
+    inputs.push_back(operand->producer->input(0));
+  }
+  const int64_t axis = normal_axis(node.attributes.integer("axis"), root->type.rank());
+  return build.transpose(build.add(Op::Concat, inputs, {{"axis", perm[static_cast<size_t>(axis)]}}),
+                         perm);
+}
+
+// softmax(transpose(x)) => transpose(softmax(x)) where it then runs over the last axis
+Value *sink_below_softmax(Builder &build, Value *root) {
+  if (!is_op(root, Op::Softmax) || !is_op(root->producer->input(0), Op::Transpose)) {
+    return nullptr;
+  }
+  const Node &view = *root->producer->input(0)->producer;
+  const std::vector<int64_t> &perm = view.attributes.integers("perm");
+  const int64_t axis = perm[static_cast<size_t>(
+      normal_axis(root->producer->attributes.integer("axis"), root->type.rank()))];
+  return axis + 1 == root->type.rank()
+             ? build.transpose(build.add(Op::Softmax, {view.input(0)}, {{"axis", axis}}), perm)
+             : nullptr;
+}
+
+// layer_norm(transpose(x)) => transpose(layer_norm(x)) where its axes stay where they are
+Value *sink_below_norm(Builder &build, Value *root) {
+  if (!is_op(root, Op::LayerNorm) || !is_op(root->producer->input(0), Op::Transpose)) {
+    return nullptr;
+  }
+  const Node &norm = *root->producer;
+  const Node &view = *norm.input(0)->producer;
+  const std::vector<int64_t> &perm = view.attributes.integers("perm");
+  for (size_t axis = static_cast<size_t>(norm.attributes.integer("axis")); axis < perm.size();
+       ++axis) {
+    if (perm[axis] != static_cast<int64_t>(axis)) {
+      return nullptr;
+    }
+  }
+  std::vector<Value *> inputs = norm.inputs;
+  inputs[0] = view.input(0);
+  return build.transpose(build.copy(norm, inputs), perm);
+}
+
+// reduce(transpose(x)) {keepdims} => transpose(reduce(x)) over the axes as they were
+Value *sink_below_reduce(Builder &build, Value *root) {
+  if (!is_op(root, Op::Reduce) || !is_op(root->producer->input(0), Op::Transpose) ||
+      root->producer->attributes.integer_or("keepdims", 0) == 0) {
+    return nullptr;
+  }
+  const Node &view = *root->producer->input(0)->producer;
+  const std::vector<int64_t> &perm = view.attributes.integers("perm");
+  Attributes attributes = root->producer->attributes;
+  std::vector<int64_t> axes = attributes.integers("axes");
+  for (int64_t &axis : axes) {
+    axis = perm[static_cast<size_t>(axis)];
+  }
+  std::sort(axes.begin(), axes.end());
+  attributes.set("axes", axes);
+  return build.transpose(build.add(Op::Reduce, {view.input(0)}, attributes), perm);
+}
+
 // f(expand(x), y) => f(x, y) where y gives the result its shape, expand(f(x, y)) otherwise
 Value *sink_expand(Builder &build, Value *root) {
   if (!is_class(root, OpClass::Elementwise)) {
@@ -152,8 +263,24 @@ Value *sink_expand(Builder &build, Value *root) {
   return found ? build.expand(build.copy(node, inputs), root->type.shape) : nullptr;
 }
 
+// x's leading axes, with those behind them that make up rows of `depth` elements as one axis; empty
+// if there are none such.
+Shape rows_of(const Shape &x, const Dim &depth, const SymbolTable &symbols) {
+  Dim row = 1;
+  for (size_t axis = x.size(); axis-- > 1;) {
+    row *= x[axis];
+    if (prove_equal(row, depth, symbols)) {
+      Shape rows(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(axis));
+      rows.push_back(depth);
+      return rows;
+    }
+  }
+  return {};
+}
+
 // matmul(reshape(x), w) => reshape(matmul(x, w)) for a matrix w, the last axis the same on both
-// sides
+// sides; also where heads are merged and all rows become one axis, as a Gemm wants them: then only
+// the heads are
 Value *sink_below_matmul(Builder &build, Value *root) {
   if (!is_op(root, Op::MatMul) || !is_op(root->producer->input(0), Op::Reshape)) {
     return nullptr;
@@ -162,9 +289,16 @@ Value *sink_below_matmul(Builder &build, Value *root) {
   Value *x = node.input(0)->producer->input(0);
   const Shape &before = x->type.shape, &after = node.input(0)->type.shape;
   if (constant_of(node.input(1)) == nullptr || node.input(1)->type.rank() != 2 ||
-      before.size() < 2 || after.size() < 2 || constant_of(x) != nullptr ||
-      !prove_equal(before.back(), after.back(), build.graph().symbol_table())) {
+      before.size() < 2 || after.size() < 2 || constant_of(x) != nullptr) {
     return nullptr;
+  }
+  const SymbolTable &symbols = build.graph().symbol_table();
+  if (!prove_equal(before.back(), after.back(), symbols)) {
+    const Shape rows = after.size() == 2 ? rows_of(before, after.back(), symbols) : Shape();
+    if (rows.size() < 3) {
+      return nullptr;
+    }
+    x = build.reshape(x, rows);
   }
   return build.reshape(build.copy(node, {x, node.input(1)}), root->type.shape);
 }
@@ -172,7 +306,9 @@ Value *sink_below_matmul(Builder &build, Value *root) {
 }  // namespace
 
 bool sink_views(Graph &graph) {
-  static constexpr Rule kRules[] = {sink_expand, sink_reorder, sink_below_matmul};
+  static constexpr Rule kRules[] = {sink_expand,       sink_reorder,      sink_past_input,
+                                    sink_below_matmul, sink_below_concat, sink_below_softmax,
+                                    sink_below_norm,   sink_below_reduce};
   return rewrite(graph, kRules);
 }
 
