@@ -5,7 +5,9 @@
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
+#include <map>
 #include <memory>
+#include <string>
 
 #include "compiler/driver/classify_config.h"
 #include "compiler/driver/commands.h"
@@ -14,6 +16,7 @@
 #include "compiler/driver/fusion_names.h"
 #include "compiler/driver/library_names.h"
 #include "compiler/driver/library_package.h"
+#include "compiler/driver/require_fusions.h"
 #include "compiler/driver/tensor_npz.h"
 #include "compiler/driver/text_file.h"
 #include "compiler/driver/write_artifact.h"
@@ -29,6 +32,7 @@ struct CompileFlags {
   std::string output, emit = "program", name_prefix, task;
   std::string inputs, expected;
   ClassifyFlags classify;
+  RequireFlags require;
   double rtol = 1e-4, atol = 1e-4;
   bool no_self_test = false;
 };
@@ -179,6 +183,10 @@ void print_summary(const CompileFlags &flags, const LoweredModel &model,
               static_cast<long long>(model.opset), model.producer.empty() ? "" : ", by ",
               model.producer.c_str(), model.source->nodes().size());
   std::printf("  fused       %s\n", describe(model.fused).c_str());
+  const LoweredModel *const models[] = {&model};
+  if (const std::string misses = describe_near_misses(models); !misses.empty()) {
+    std::printf("  nearly      %s\n", misses.c_str());
+  }
   std::printf("  kernels     %zu, called %zu times, for %s\n", model.plan.kernels.size(),
               model.plan.calls.size(), levels.c_str());
   if (!flags.task.empty()) {
@@ -194,9 +202,10 @@ void print_summary(const CompileFlags &flags, const LoweredModel &model,
 void compile(const CompileFlags &flags) {
   const std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
   check_flags(flags);
+  const std::map<std::string, int> required = required_fusions(flags.require);
   if (is_translator(flags.model.model)) {
     compile_translator({flags.model, flags.target, flags.output, flags.emit, flags.name_prefix,
-                        flags.no_self_test});
+                        required, flags.no_self_test});
     return;
   }
   const bool library = flags.emit == "lib";
@@ -208,6 +217,8 @@ void compile(const CompileFlags &flags) {
   }
   LoweredModel model = lower_model(flags.model.model, lowering);
   refuse_overwriting(flags.output, model.files);
+  const LoweredModel *const models[] = {&model};
+  check_required_fusions(flags.model.model, required, models);
   if (flags.emit != "program" && !library) {
     const std::string text = emitted_text(flags, model, progress);
     progress.clear();
@@ -267,6 +278,7 @@ void add_compile_command(CLI::App &app) {
                    "begin; if not given, made of the model's file's name")
       ->type_name("NAME");
   add_target_flags(*command, flags->target, "all");
+  add_require_flag(*command, flags->require);
   command->add_option("--inputs", flags->inputs, "inputs of the program's --selftest")
       ->type_name("X.npz");
   command->add_option("--expected", flags->expected, "expected outputs of its --selftest")

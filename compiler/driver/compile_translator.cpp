@@ -10,6 +10,7 @@
 #include "compiler/driver/fusion_names.h"
 #include "compiler/driver/library_names.h"
 #include "compiler/driver/library_package.h"
+#include "compiler/driver/require_fusions.h"
 #include "compiler/driver/text_file.h"
 #include "compiler/driver/translate_model.h"
 #include "compiler/driver/write_artifact.h"
@@ -46,6 +47,10 @@ void print_summary(const TranslatorFlags &flags, const LoweredTranslator &transl
     std::printf("  %-11s fused %s; %zu kernels, called %zu times\n",
                 entry == &translator.encode ? "encode" : "step", describe(entry->fused).c_str(),
                 entry->plan.kernels.size(), entry->plan.calls.size());
+  }
+  const LoweredModel *const models[] = {&translator.encode, &translator.step};
+  if (const std::string misses = describe_near_misses(models); !misses.empty()) {
+    std::printf("  nearly      %s\n", misses.c_str());
   }
   const sylvite_translate_task &settings = translator.task.settings;
   std::printf("  decoding    %zu caches, %s, up to %d tokens\n", translator.task.caches.size(),
@@ -129,6 +134,8 @@ void compile_translator(const TranslatorFlags &flags) {
   const TranslateManifest manifest = translator_manifest(flags.model.model);
   refuse_overwriting(flags.output, manifest);
   LoweredTranslator translator = lower_translator(manifest, lowering);
+  const LoweredModel *const models[] = {&translator.encode, &translator.step};
+  check_required_fusions(flags.model.model, flags.required, models);
   if (flags.emit != "program" && !library) {
     const std::string text = emitted_text(translator, flags.emit);
     progress.clear();

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
 
 #include "compiler/driver/flags.h"
@@ -14,6 +15,7 @@ struct TranslatorFlags {
   const ModelFlags &model;
   const TargetFlags &target;
   std::string output, emit, name_prefix;
+  std::map<std::string, int> required = {};  // --require
   bool no_self_test = false;
 };
 

@@ -15,10 +15,6 @@ namespace {
 // Order of insertion is order of reading.
 using Json = nlohmann::ordered_json;
 
-Json formula(const Dim &dim, const SymbolSizes &sizes) {
-  return {{"formula", dim.str()}, {"at", evaluate(dim, sizes)}};
-}
-
 Json tensors(const std::vector<PlanTensor> &list) {
   Json rows = Json::array();
   for (const PlanTensor &tensor : list) {
@@ -91,8 +87,9 @@ Json kernels(const Plan &plan, const SymbolSizes &given) {
                     {"root", kernel.interface.root},
                     {"count", count},
                     {"shape", node != nullptr ? result_types(*node) : ""},
-                    {"flops", formula(flops, sizes)},
-                    {"bytes", formula(bytes, sizes)},
+                    {"flops", evaluate(flops, sizes)},
+                    {"bytes", evaluate(bytes, sizes)},
+                    {"formulas", {{"flops", flops.str()}, {"bytes", bytes.str()}}},
                     {"sources", first != nullptr ? first->sources : ""}});
   }
   return rows;
@@ -120,9 +117,8 @@ Json report(const LoweredModel &model, const SymbolSizes &sizes) {
   }
   json["kernels"] = kernels(model.plan, sizes);
   json["plan_calls"] = model.plan.calls.size();
-  json["arena_bytes"] = {
-      {"formula", arena_formula(model.plan).str()},
-      {"at", Json::array({{{"sizes", sizes}, {"bytes", arena_bytes(model.plan, sizes)}}})}};
+  json["arena_bytes"] = {{"formula", arena_formula(model.plan).str()},
+                         {"at", {{"sizes", sizes}, {"bytes", arena_bytes(model.plan, sizes)}}}};
   int64_t weights = 0;
   for (const TensorPtr &tensor : model.plan.weights) {
     weights += static_cast<int64_t>(tensor->bytes().size());
@@ -175,8 +171,8 @@ std::string kernel_lines(const Json &kernels) {
     std::snprintf(count, sizeof count, "%5lld  ",
                   static_cast<long long>(kernel["count"].get<int64_t>()));
     text += "             " + pad(kernel["name"].get<std::string>(), 35) + " " + count +
-            pad(number_with_unit(kernel["flops"]["at"].get<double>(), "FLOP"), 13) +
-            pad(number_with_unit(kernel["bytes"]["at"].get<double>(), "B"), 10) +
+            pad(number_with_unit(kernel["flops"].get<double>(), "FLOP"), 13) +
+            pad(number_with_unit(kernel["bytes"].get<double>(), "B"), 10) +
             kernel["shape"].get<std::string>() + "\n";
   }
   return text;
@@ -213,8 +209,8 @@ std::string inspect_text(const LoweredModel &model, const SymbolSizes &sizes) {
   text += kernel_lines(json["kernels"]);
   text += "plan         " + json["plan_calls"].dump() + " calls, weights " +
           number_with_unit(json["weight_bytes"].get<double>(), "B") + ", arena " +
-          number_with_unit(json["arena_bytes"]["at"][0]["bytes"].get<double>(), "B") +
-          " (at least " + json["arena_bytes"]["formula"].get<std::string>() + ")\n";
+          number_with_unit(json["arena_bytes"]["at"]["bytes"].get<double>(), "B") + " (at least " +
+          json["arena_bytes"]["formula"].get<std::string>() + ")\n";
   for (const std::string &warning : model.graph->warnings) {
     text += "warning      " + warning + "\n";
   }

@@ -9,10 +9,10 @@
 namespace sylvite {
 
 // JSON: {"model": .., "inputs": [..], "outputs": [..], "symbols": .., "graph": .., "fused":
-// {"attention": n, ..}, "near_misses": [..], "kernels": [{"name", "root", "count", "shape",
-// "flops", "bytes"}, ..], "plan_calls": n, "arena_bytes": {"formula", "at": [{"sizes", "bytes"}]},
-// "warnings": [..]}. flops and bytes are {"formula", "at"}: of all calls of the kernel together,
-// `at` for `sizes`.
+// {"attention": n, ..}, "near_misses": [{"kind", "node", "condition"}], "kernels": [{"name",
+// "root", "count", "shape", "flops", "bytes", "formulas": {"flops", "bytes"}, "sources"}],
+// "plan_calls": n, "arena_bytes": {"formula", "at": {"sizes", "bytes"}}, "warnings": [..]}. flops
+// and bytes are those of all calls of the kernel together, at `sizes`.
 std::string inspect_json(const LoweredModel &model, const SymbolSizes &sizes);
 std::string inspect_text(const LoweredModel &model, const SymbolSizes &sizes);
 

@@ -65,6 +65,11 @@ TEST(CommandLine, WrongUsageIsTwo) {
       {"compile", kModel, "-o", "x", "--labels", "labels.txt"},
       {"compile", kModel, "-o", "x", "--rtol", "-1"},
       {"verify", kModel, "--reference", "--atol", "nan"},
+      {"compile", kModel, "-o", "x", "--require", "attention"},
+      {"compile", kModel, "-o", "x", "--require", "attention=-1"},
+      {"compile", kModel, "-o", "x", "--require", "attention=two"},
+      {"compile", kModel, "-o", "x", "--require", "atention=2"},
+      {"compile", kModel, "-o", "x", "--require", "attention=2,attention=2"},
       {"inspect", kModel, "--size", "batch=many"},
       {"inspect", kModel, "--size", "no_such_size=3"},
       {"inspect", kModel, "--size", "batch=1,batch=2"},
@@ -98,6 +103,31 @@ TEST(CommandLine, BadModelIsOne) {
     EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
     EXPECT_FALSE(std::filesystem::exists(folder.path("program")));
   }
+}
+
+// Found out before kernels are compiled; one line says what was found, what is asked for, and why
+// not.
+TEST(CommandLine, RequiredFusionsThatAreMissingFailTheBuild) {
+  TemporaryFolder folder;
+  const std::string program = folder.path("program");
+  const CommandResult missing = run_sylvite({"compile", kModel, "-o", program, "--require",
+                                             "attention=2,add_norm=4", "--require", "ffn=3"});
+  EXPECT_EQ(missing.status, 1);
+  EXPECT_THAT(missing.err, HasSubstr(kModel + ": 2 ffn fused, --require asks for 3"));
+  EXPECT_EQ(std::count(missing.err.begin(), missing.err.end(), '\n'), 1) << missing.err;
+  EXPECT_FALSE(std::filesystem::exists(program));
+
+  const std::string mixed = SYLVITE_SOURCE_DIR "/tests/models/hand-float16-casts/model.onnx";
+  const CommandResult near =
+      run_sylvite({"compile", mixed, "--emit=plan", "--require", "attention=2"});
+  EXPECT_EQ(near.status, 1);
+  EXPECT_THAT(near.err, HasSubstr("0 attention fused, --require asks for 2; nearly at 'Softmax_17 "
+                                  "(output t18)': the product is f16"));
+
+  EXPECT_EQ(run_sylvite({"compile", kModel, "--emit=plan", "-o", program, "--require",
+                         "attention=2,add_norm=4,ffn=2,layer_norm=5"})
+                .status,
+            0);
 }
 
 // Cut or changed anywhere, a model is refused in words or still is a model; it is never our bug,
