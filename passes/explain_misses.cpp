@@ -66,7 +66,7 @@ std::string why_hidden_is_shared(const Node &product) {
 }  // namespace
 
 bool explain_misses(Graph &graph) {
-  const size_t before = graph.near_misses.size();
+  const size_t before = outermost(graph).near_misses.size();
   for (const Node *product : kernels_in_order(graph)) {
     if (!is_product(product)) {
       continue;
@@ -74,10 +74,10 @@ bool explain_misses(Graph &graph) {
     std::string condition = why_activation_is_apart(graph, *product);
     condition = condition.empty() ? why_hidden_is_shared(*product) : condition;
     if (!condition.empty()) {
-      graph.near_misses.push_back({"ffn", user_name(*product), condition});
+      outermost(graph).near_misses.push_back({"ffn", user_name(*product), condition});
     }
   }
-  return graph.near_misses.size() != before;
+  return outermost(graph).near_misses.size() != before;
 }
 
 }  // namespace sylvite

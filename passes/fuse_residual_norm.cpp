@@ -83,7 +83,7 @@ bool fuse_residual_norm(Graph &graph) {
       }
     }
     if (const std::string condition = why_not(graph, *norm, operand); !condition.empty()) {
-      graph.near_misses.push_back({"add_norm", user_name(*norm), condition});
+      outermost(graph).near_misses.push_back({"add_norm", user_name(*norm), condition});
       changed = true;
     }
   }

@@ -132,6 +132,10 @@ Outcome raise(Graph &graph, Node *softmax, std::set<Node *> &erased, std::string
     condition = "a view stands between the softmax and a product";
     return Outcome::NearMiss;
   }
+  if (weighted->input(0) == weighted->input(1)) {
+    condition = "the values are the probabilities themselves";
+    return Outcome::NearMiss;
+  }
   const ElementwiseChain before = find_elementwise_chain(graph, product, scores);
   const ElementwiseChain after = find_elementwise_chain(graph, probabilities, weighted->input(0));
   if (after.nodes.empty() && weighted->input(0) != probabilities) {
@@ -212,7 +216,7 @@ bool raise_attention(Graph &graph) {
     const Outcome outcome = raise(graph, node, erased, condition);
     changed |= outcome != Outcome::NotAttention;
     if (outcome == Outcome::NearMiss) {
-      graph.near_misses.push_back({"attention", name, condition});
+      outermost(graph).near_misses.push_back({"attention", name, condition});
     }
   }
   return changed;

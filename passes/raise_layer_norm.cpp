@@ -230,15 +230,15 @@ Value *absorb_parameter(Builder &build, Value *root) {
 }
 
 bool record_near_misses(Graph &graph) {
-  const size_t before = graph.near_misses.size();
+  const size_t before = outermost(graph).near_misses.size();
   for (const std::unique_ptr<Node> &node : graph.nodes()) {
     Norm norm;
     if (node->outputs.size() == 1 &&
         find_norm(node->output(), graph.symbol_table(), norm) == Outcome::NearMiss) {
-      graph.near_misses.push_back({"layer_norm", user_name(*node), norm.condition});
+      outermost(graph).near_misses.push_back({"layer_norm", user_name(*node), norm.condition});
     }
   }
-  return graph.near_misses.size() != before;
+  return outermost(graph).near_misses.size() != before;
 }
 
 }  // namespace
