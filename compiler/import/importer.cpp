@@ -29,7 +29,6 @@ namespace {
 
 using onnx::AttributeProto;
 
-constexpr int64_t kOldestOpset = 11;
 // Functions that call functions can describe exponentially large models.
 constexpr int64_t kMaxNodes = 100'000;
 // A node may stand for many of the IR's, an Attention for two dozen.
@@ -287,9 +286,9 @@ void Importer::check_opset(const Opsets &opsets) const {
     throw_model_error("imports no version of the ONNX operators (opset_import)");
   }
   const int64_t opset = standard->second;
-  if (opset < kOldestOpset) {
-    throw_model_error("uses opset ", opset, ", but ", kOldestOpset,
-                      " is the oldest that is supported; export the model again with a newer one");
+  if (opset < 1) {
+    throw_model_error("uses opset ", opset, "; export the model again with ", kOldestOpset,
+                      " or newer");
   }
   if (opset > newest_opset()) {
     throw_model_error("uses opset ", opset, ", but ", newest_opset(),

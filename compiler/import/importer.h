@@ -49,6 +49,9 @@ const onnx::OpSchema *find_schema(const std::string &op_type, int64_t opset);
 bool is_standard_domain(const std::string &domain);
 int64_t newest_opset();
 
+// Older models are read as far as each of their operators is the same in this one.
+inline constexpr int64_t kOldestOpset = 11;
+
 // How deep functions may call each other.
 inline constexpr size_t kMaxCallDepth = 64;
 // How deep loops and branches may stand in each other.

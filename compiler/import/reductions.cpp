@@ -53,7 +53,11 @@ void reduce_bools(OnnxNode &node) {
     return;
   }
   const char *const name = kKindNames[static_cast<size_t>(kind)];
-  node.set_output(0, node.cast(reduced(node, name, node.cast(x, DType::I32), *axes), DType::Bool));
+  Value *result = reduced(node, name, node.cast(x, DType::I32), *axes);
+  if (kind == Kind::Max) {  // of no elements the least number: none of them is true
+    result = node.add(Op::Max, {result, node.scalar(DType::I32, 0)});
+  }
+  node.set_output(0, node.cast(result, DType::Bool));
 }
 
 // after(reduce(before(x)))

@@ -117,6 +117,11 @@ std::string why_unsupported(const onnx::NodeProto &node, int64_t opset) {
   if (schema == nullptr) {
     return "there is no such operator in ONNX opset " + std::to_string(opset);
   }
+  if (opset < kOldestOpset &&
+      find_schema(name, kOldestOpset)->since_version() != schema->since_version()) {
+    return "is another one in opset " + std::to_string(opset) + "; export the model with opset " +
+           std::to_string(kOldestOpset) + " or newer";
+  }
   if (is_own(name)) {
     return "";
   }

@@ -117,9 +117,12 @@ TEST(ImportErrors, DeepNesting) {
 // ---- versions and operators ----
 
 TEST(ImportErrors, Opset) {
-  EXPECT_EQ(error_of(graph("(float[3] x) => (y) { y = Relu(x) }", 10)),
-            "uses opset 10, but 11 is the oldest that is supported; export the model again with a "
-            "newer one");
+  EXPECT_EQ(error_of(graph("(float[3] x) => (y) { y = Relu(x) }", 10)), "");
+  EXPECT_EQ(error_of(graph("(float[3] x) => (y) { y = Clip <min = 0.0> (x) }", 10)),
+            "operators that are not supported:\n  Clip (node 'Clip_0 (output y)'): is another one "
+            "in opset 10; export the model with opset 11 or newer");
+  EXPECT_EQ(error_of(graph("(float[3] x) => (y) { y = Relu(x) }", 0)),
+            "uses opset 0; export the model again with 11 or newer");
   EXPECT_THAT(
       error_of(graph("(float[3] x) => (y) { y = Relu(x) }", 999)),
       ::testing::MatchesRegex("uses opset 999, but [0-9]+ is the newest that is known; .*"));
