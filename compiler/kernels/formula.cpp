@@ -480,10 +480,10 @@ Expr Formula::elementwise(const Node &node, const Indices &index) {
       const Expr whole = sign_of_dividend ? Halide::trunc(quotient) : Halide::floor(quotient);
       // By an infinity: the dividend, or, where its sign is the wrong one, the infinity.
       const Expr infinity(std::numeric_limits<double>::infinity()), zero(0.0);
-      const Expr by_infinity =
-          exact(Halide::abs(b) == infinity) && exact(Halide::abs(a) < infinity);
-      const Expr keeps =
-          sign_of_dividend ? Halide::Internal::const_true() : a == zero || (a < zero) == (b < zero);
+      const Expr by_infinity = (exact(b == infinity) || exact(b == -infinity)) &&
+                               exact(a < infinity) && exact(-infinity < a);
+      const Expr keeps = sign_of_dividend ? Halide::Internal::const_true()
+                                          : exact(a == zero) || exact(a < zero) == exact(b < zero);
       return round_to(type, Halide::select(by_infinity, Halide::select(keeps, a, b),
                                            exact(a - exact(whole * b))));
     }
