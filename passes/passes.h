@@ -43,6 +43,8 @@ struct PipelineOptions {
   std::vector<std::string> print_after = {};  // names, or "all"
   std::function<void(const std::string &pass, const std::string &text)> print = {};
   std::function<void(const std::string &pass, double seconds)> timed = {};
+  // After each pass that changed the graph (RewriteCheck::step, passes/check_rewrites.h).
+  std::function<void(const std::string &pass, const Graph &graph)> changed = {};
 };
 // Verifies after each pass; an InternalError names the guilty one. The bodies of loops and branches
 // go through the same passes. Afterwards every node of each graph is a Constant, a Kernel, a Loop

@@ -182,6 +182,9 @@ void run_pipeline(Graph &graph, const PipelineOptions &options) {
         (contains(options.print_after, step.name) || contains(options.print_after, "all"))) {
       options.print(step.name, changed ? print(graph) : "(unchanged)\n");
     }
+    if (changed && options.changed) {
+      options.changed(step.name, graph);
+    }
   }
   for (const Graph *each : with_control_bodies(std::as_const(graph))) {
     for (const std::unique_ptr<Node> &node : each->nodes()) {

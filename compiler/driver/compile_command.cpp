@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 
+#include "compiler/driver/check_passes.h"
 #include "compiler/driver/classify_config.h"
 #include "compiler/driver/commands.h"
 #include "compiler/driver/compile_translator.h"
@@ -35,6 +36,7 @@ struct CompileFlags {
   RequireFlags require;
   double rtol = 1e-4, atol = 1e-4;
   bool no_self_test = false;
+  bool check = false;
 };
 
 constexpr const char *kExamples = R"(Examples:
@@ -48,6 +50,8 @@ constexpr const char *kExamples = R"(Examples:
   sylvite compile vit.onnx --emit=lib -o vit-lib --task=classify
       for an application in C++ or C: libraries, headers and a CMake package in the folder vit-lib
       then: find_package(vit) with CMAKE_PREFIX_PATH=vit-lib, and #include <vit/vit.hpp>
+  sylvite compile bert.onnx -o bert --check
+      for a model that nobody has compiled yet: each rewrite is checked, which takes seconds to minutes
   sylvite compile bert.onnx --emit=plan
       what is called in which order, as text; --emit=ir shows what each call computes)";
 
@@ -205,7 +209,7 @@ void compile(const CompileFlags &flags) {
   const std::map<std::string, int> required = required_fusions(flags.require);
   if (is_translator(flags.model.model)) {
     compile_translator({flags.model, flags.target, flags.output, flags.emit, flags.name_prefix,
-                        required, flags.no_self_test});
+                        required, flags.no_self_test, flags.check});
     return;
   }
   const bool library = flags.emit == "lib";
@@ -219,6 +223,9 @@ void compile(const CompileFlags &flags) {
   refuse_overwriting(flags.output, model.files);
   const LoweredModel *const models[] = {&model};
   check_required_fusions(flags.model.model, required, models);
+  if (flags.check) {
+    report_check(model, lowering.pipeline, progress);
+  }
   if (flags.emit != "program" && !library) {
     const std::string text = emitted_text(flags, model, progress);
     progress.clear();
@@ -286,6 +293,9 @@ void add_compile_command(CLI::App &app) {
   command->add_option("--rtol", flags->rtol, "relative tolerance of these")->capture_default_str();
   command->add_option("--atol", flags->atol, "absolute tolerance of these")->capture_default_str();
   command->add_flag("--no-selftest", flags->no_self_test, "store no self-test");
+  command->add_flag("--check", flags->check,
+                    "evaluate the graph behind each pass, at two small sizes: a pass that changes "
+                    "what the model computes is named, with the node (exit status 70)");
   CLI::Option *task = command
                           ->add_option("--task", flags->task,
                                        "classify: the program takes images and prints labels")

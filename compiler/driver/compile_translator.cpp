@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "compiler/driver/check_passes.h"
 #include "compiler/driver/commands.h"
 #include "compiler/driver/fusion_names.h"
 #include "compiler/driver/library_names.h"
@@ -136,6 +137,9 @@ void compile_translator(const TranslatorFlags &flags) {
   LoweredTranslator translator = lower_translator(manifest, lowering);
   const LoweredModel *const models[] = {&translator.encode, &translator.step};
   check_required_fusions(flags.model.model, flags.required, models);
+  if (flags.check) {
+    report_check(translator, lowering.pipeline, progress);
+  }
   if (flags.emit != "program" && !library) {
     const std::string text = emitted_text(translator, flags.emit);
     progress.clear();

@@ -17,6 +17,7 @@ struct TranslatorFlags {
   std::string output, emit, name_prefix;
   std::map<std::string, int> required = {};  // --require
   bool no_self_test = false;
+  bool check = false;
 };
 
 // Whether `path` names a translator: a folder with graphs, or a manifest.

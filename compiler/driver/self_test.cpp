@@ -144,23 +144,28 @@ bool sizes_fit(const Plan &plan, const SymbolSizes &sizes) {
   return true;
 }
 
+std::optional<SymbolSizes> fitting_sizes(const Plan &plan,
+                                         const std::function<int64_t(size_t)> &size_of_symbol) {
+  SymbolSizes sizes;
+  for (size_t i = 0; i < plan.bindings.size(); ++i) {
+    const SymbolInfo *info = plan.symbols.find(plan.bindings[i].symbol);
+    int64_t size = size_of_symbol(i);
+    if (info != nullptr) {
+      size = std::max(size, info->lower);
+      size = info->upper ? std::min(size, *info->upper) : size;
+    }
+    sizes[plan.bindings[i].symbol] = size;
+  }
+  return sizes_fit(plan, sizes) ? std::optional(sizes) : std::nullopt;
+}
+
 std::vector<SymbolSizes> small_sizes(const Plan &plan) {
   static constexpr int64_t kDistinct[] = {2, 3, 5, 7, 11, 13, 17, 19};
   std::vector<SymbolSizes> candidates;
-  const auto consider = [&](auto size_of_symbol) {
-    SymbolSizes sizes;
-    for (size_t i = 0; i < plan.bindings.size(); ++i) {
-      const SymbolInfo *info = plan.symbols.find(plan.bindings[i].symbol);
-      int64_t size = size_of_symbol(i);
-      if (info != nullptr) {
-        size = std::max(size, info->lower);
-        size = info->upper ? std::min(size, *info->upper) : size;
-      }
-      sizes[plan.bindings[i].symbol] = size;
-    }
-    if (sizes_fit(plan, sizes) &&
-        std::find(candidates.begin(), candidates.end(), sizes) == candidates.end()) {
-      candidates.push_back(sizes);
+  const auto consider = [&](const std::function<int64_t(size_t)> &size_of_symbol) {
+    const std::optional<SymbolSizes> sizes = fitting_sizes(plan, size_of_symbol);
+    if (sizes && std::find(candidates.begin(), candidates.end(), *sizes) == candidates.end()) {
+      candidates.push_back(*sizes);
     }
   };
   // Batches stand first: the first symbol is the smallest.

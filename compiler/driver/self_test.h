@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -25,6 +26,10 @@ std::vector<Tensor> generate_inputs(const Plan &plan, const SymbolSizes &sizes, 
 // sizes.
 int64_t flops_at(const Plan &plan, const SymbolSizes &sizes);
 bool sizes_fit(const Plan &plan, const SymbolSizes &sizes);
+// The symbols, in the order of the inputs, at these sizes or as close to them as their ranges
+// allow; nothing where guards do not.
+std::optional<SymbolSizes> fitting_sizes(const Plan &plan,
+                                         const std::function<int64_t(size_t)> &size_of_symbol);
 // Small sizes that fit, more telling ones first: distinct (2, 3, 5, ...), then 1s, then powers of
 // two.
 std::vector<SymbolSizes> small_sizes(const Plan &plan);

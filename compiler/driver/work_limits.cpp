@@ -105,14 +105,22 @@ std::string amount(double number, const char *unit) {
   return std::isinf(number) ? std::string("more than 2^63 ") + unit : text;
 }
 
-void check(const Work &work, double most_flops, const char *what, const SymbolSizes &sizes) {
+// What is beyond the limits; nothing where all is within.
+std::string excess(const Work &work, double most_flops, const char *what,
+                   const SymbolSizes &sizes) {
   if (work.flops <= most_flops && work.bytes <= kMaxBytes) {
-    return;
+    return "";
   }
-  throw_model_error(what, sizes.empty() ? "" : " at the sizes ", to_string(sizes), " would take ",
-                    amount(work.bytes, "B"), " of memory and ", amount(work.flops, "FLOP"),
-                    "; the limits are ", amount(kMaxBytes, "B"), " and ",
-                    amount(most_flops, "FLOP"), ": take smaller sizes, or --no-limit");
+  return what + (sizes.empty() ? "" : " at the sizes " + to_string(sizes)) + " would take " +
+         amount(work.bytes, "B") + " of memory and " + amount(work.flops, "FLOP") +
+         "; the limits are " + amount(kMaxBytes, "B") + " and " + amount(most_flops, "FLOP");
+}
+
+void check(const Work &work, double most_flops, const char *what, const SymbolSizes &sizes) {
+  const std::string beyond = excess(work, most_flops, what, sizes);
+  if (!beyond.empty()) {
+    throw_model_error(beyond, ": take smaller sizes, or --no-limit");
+  }
 }
 
 }  // namespace
@@ -128,6 +136,12 @@ void check_run_limit(const Plan &plan, const SymbolSizes &sizes) {
 void check_reference_limit(const LoweredModel &model, const SymbolSizes &sizes) {
   check(counted([&] { return work_of_reference(model, sizes); }), kMaxReferenceFlops,
         "the reference evaluator", sizes);
+}
+
+std::string reference_excess(const LoweredModel &model, const SymbolSizes &sizes, int evaluations) {
+  Work work = counted([&] { return work_of_reference(model, sizes); });
+  work.flops *= evaluations;
+  return excess(work, kMaxReferenceFlops, "the reference evaluator", sizes);
 }
 
 }  // namespace sylvite

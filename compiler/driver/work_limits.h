@@ -2,6 +2,8 @@
 // it begins, unless --no-limit says that it is meant.
 #pragma once
 
+#include <string>
+
 #include "compiler/driver/compile_model.h"
 #include "compiler/driver/self_test.h"
 
@@ -17,5 +19,7 @@ void add_limit_flag(CLI::App &command, bool &no_limit);
 // evaluator.
 void check_run_limit(const Plan &plan, const SymbolSizes &sizes);
 void check_reference_limit(const LoweredModel &model, const SymbolSizes &sizes);
+// Why the evaluator cannot do the model so many times; nothing where it can.
+std::string reference_excess(const LoweredModel &model, const SymbolSizes &sizes, int evaluations);
 
 }  // namespace sylvite

@@ -12,8 +12,9 @@
 namespace sylvite {
 
 struct EvaluateOptions {
-  // Called after each node with its results, in order (recording for --check).
-  std::function<void(const Node &, const std::vector<Tensor> &)> observe;
+  // Called after each node with its results, in order. What it makes of them (of the same types) is what
+  // later nodes read (--check).
+  std::function<void(const Node &, std::vector<Tensor> &)> observe;
 };
 
 // Values of the graph's outputs. Reads the symbols off the inputs' shapes, checks guards. Throws ModelError

@@ -348,6 +348,43 @@ TEST(CommandLine, DisabledAndPrintedPasses) {
   EXPECT_THAT(result.err, HasSubstr("import"));
 }
 
+TEST(CommandLine, ChecksEachPass) {
+  const CommandResult result = run_sylvite({"compile", kModel, "--emit=plan", "--check"});
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_THAT(result.err,
+              ::testing::ContainsRegex("sylvite: check: [0-9]+ passes changed the graph, all agree "
+                                       "at batch=1 and batch=2\n"));
+  EXPECT_THAT(run_sylvite({"compile", "--help"}).out, HasSubstr("--check"));
+}
+
+TEST(CommandLine, ChecksBothGraphsOfATranslator) {
+  const CommandResult result =
+      run_sylvite({"compile", SYLVITE_SOURCE_DIR "/examples/translate", "--emit=plan", "--check"});
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_THAT(result.err,
+              ::testing::ContainsRegex("check of encode: [0-9]+ passes changed the graph"));
+  EXPECT_THAT(result.err,
+              ::testing::ContainsRegex("check of step: [0-9]+ passes changed the graph"));
+}
+
+// spoilt_pass.cpp: this one's fuse_epilogues multiplies where it should add.
+TEST(CommandLine, NamesThePassThatGoesWrong) {
+  const CommandResult result =
+      run_command({SYLVITE_SPOILT, "compile", kModel, "--emit=plan", "--check"});
+  EXPECT_EQ(result.status, 70);
+  EXPECT_THAT(result.out, IsEmpty());
+  EXPECT_THAT(result.err, HasSubstr("sylvite: pass fuse_epilogues changes what node '/"));
+  EXPECT_THAT(result.err, HasSubstr("please report it"));
+}
+
+TEST(CommandLine, SaysWhatIsTooLargeToCheck) {
+  const CommandResult result =
+      run_sylvite({"compile", kModel, "--emit=plan", "--check", "--fix", "batch=100000"});
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("sylvite: check: not checked: "));
+  EXPECT_THAT(result.err, HasSubstr("GFLOP"));
+}
+
 TEST(SupportedOps, PageIsInStep) {
   EXPECT_EQ(read_file_text(SYLVITE_SOURCE_DIR "/docs/supported-ops.md"), supported_ops_table())
       << "run: build/bin/sylvite ops > docs/supported-ops.md";

@@ -1,11 +1,4 @@
-// The text cases beside this file: one file a pass, named after it.
-//
-//   prepare: form_kernels, fuse_views      (optional, first: passes that run before, in every case)
-//   == what the case shows
-//   graph ... { ... }
-//   -- expect                              (or `-- expect same`: the pass must leave it alone)
-//   graph ... { ... }
-//
+// The text cases beside this file (golden_file.h): one file a pass, named after it.
 // SYLVITE_UPDATE=1 rewrites the expectations for review.
 #include <gtest/gtest.h>
 
@@ -16,51 +9,10 @@
 
 #include "compiler/ir/text.h"
 #include "passes/passes.h"
+#include "tests/passes/golden_file.h"
 
 namespace sylvite {
 namespace {
-
-const std::filesystem::path kFolder =
-    std::filesystem::path(SYLVITE_SOURCE_DIR) / "tests" / "passes";
-
-struct Case {
-  std::string title, input, expected;
-  bool same = false;
-};
-
-struct GoldenFile {
-  std::string head;                  // comments and the prepare line, as they stand
-  std::vector<std::string> prepare;  // passes
-  std::vector<Case> cases;
-};
-
-GoldenFile read_golden(const std::filesystem::path &path) {
-  std::ifstream stream(path);
-  GoldenFile file;
-  std::string line;
-  std::string *part = &file.head;
-  while (std::getline(stream, line)) {
-    if (line.starts_with("== ")) {
-      file.cases.push_back({line.substr(3), "", "", false});
-      part = &file.cases.back().input;
-      continue;
-    }
-    if (line.starts_with("-- expect")) {
-      EXPECT_FALSE(file.cases.empty()) << path;
-      file.cases.back().same = line == "-- expect same";
-      part = &file.cases.back().expected;
-      continue;
-    }
-    if (file.cases.empty() && line.starts_with("prepare:")) {
-      std::istringstream names(line.substr(8));
-      for (std::string name; std::getline(names, name, ',');) {
-        file.prepare.push_back(name.substr(name.find_first_not_of(' ')));
-      }
-    }
-    *part += line + "\n";
-  }
-  return file;
-}
 
 std::string printed(const Graph &graph) {
   return print(graph, {.max_constant_elements = 64, .sources = false, .types = false});
@@ -82,11 +34,11 @@ class Golden : public ::testing::TestWithParam<std::string> {};
 TEST_P(Golden, Cases) {
   const Pass *pass = find_pass(GetParam());
   ASSERT_NE(pass, nullptr) << "the file is named after no pass";
-  const std::filesystem::path path = kFolder / (GetParam() + ".txt");
+  const std::filesystem::path path = golden_path(GetParam());
   const GoldenFile file = read_golden(path);
   std::string updated = file.head;
   bool fires = false, declines = false;
-  for (const Case &one : file.cases) {
+  for (const GoldenCase &one : file.cases) {
     SCOPED_TRACE(path.filename().string() + ": " + one.title);
     const std::unique_ptr<Graph> graph = parse_graph(one.input);
     for (const std::string &name : file.prepare) {
@@ -115,7 +67,7 @@ TEST_P(Golden, Cases) {
 
 std::vector<std::string> golden_names() {
   std::vector<std::string> names;
-  for (const auto &entry : std::filesystem::directory_iterator(kFolder)) {
+  for (const auto &entry : std::filesystem::directory_iterator(golden_path("").parent_path())) {
     if (entry.path().extension() == ".txt" && entry.path().filename() != "CMakeLists.txt") {
       names.push_back(entry.path().stem().string());
     }
