@@ -208,6 +208,10 @@ void compile(const CompileFlags &flags) {
   check_flags(flags);
   const std::map<std::string, int> required = required_fusions(flags.require);
   if (is_translator(flags.model.model)) {
+    if (!flags.task.empty() || !flags.inputs.empty()) {
+      throw UsageError(std::string(flags.task.empty() ? "--inputs" : "--task") +
+                       " is for a single model; a folder or a manifest becomes a translator");
+    }
     compile_translator({flags.model, flags.target, flags.output, flags.emit, flags.name_prefix,
                         required, flags.no_self_test, flags.check});
     return;

@@ -92,7 +92,10 @@ void refuse_overwriting(const std::string &output, const TranslateManifest &mani
   }
 }
 
-void warn_of_endless(const TranslateManifest &manifest) {
+void warn(const TranslateManifest &manifest) {
+  for (const std::string &warning : manifest.warnings) {
+    std::fprintf(stderr, "sylvite: warning: %s\n", warning.c_str());
+  }
   if (manifest.task.settings.end < 0) {
     std::fprintf(stderr,
                  "sylvite: warning: %s: no token ends a sentence: every translation is as long as "
@@ -168,7 +171,7 @@ void compile_translator(const TranslatorFlags &flags) {
                     held)
               : write_program(compiled, flags.output, held);
   progress.clear();
-  warn_of_endless(manifest);
+  warn(manifest);
   for (const LoweredModel *entry : entries) {
     print_warnings(*entry->graph);
   }

@@ -1,6 +1,7 @@
 // Hugging Face's layout: the graphs have fixed file names, their inputs and outputs fixed ways of
-// naming, and what tokens mean stands in config.json and generation_config.json (which wins, as in
-// transformers).
+// naming, and what tokens mean stands in config.json and generation_config.json. As in transformers
+// (4.57), where there is the latter it alone says how to search; config.json then only fills in the
+// tokens that start, pad and end, without which nothing could be translated.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -21,9 +22,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr int32_t kMostCount = 1'000'000'000;
+constexpr int32_t kMostBeams = 64;  // as --beam takes them
+constexpr double kMostLengthPenalty = 100;
+
+// Whatever it is: what cannot be read is complained about by whoever reads it.
 bool stands(const fs::path &file) {
   std::error_code error;
-  return fs::is_regular_file(file, error);
+  return fs::symlink_status(file, error).type() != fs::file_type::not_found;
 }
 
 fs::path required(const fs::path &folder, const std::string &name, const std::string &what) {
@@ -33,7 +39,6 @@ fs::path required(const fs::path &folder, const std::string &name, const std::st
   return folder / name;
 }
 
-// generation_config.json where it has the key, else config.json.
 class Configuration {
  public:
   explicit Configuration(const fs::path &folder)
@@ -43,14 +48,17 @@ class Configuration {
     }
   }
 
+  // What says how to search.
+  const JsonSettings &search() const { return generation_ ? *generation_ : config_; }
+  // The same where it has the key, else config.json.
   const JsonSettings &holder(const std::string &key) const {
-    return generation_ && generation_->find(key) != nullptr ? *generation_ : config_;
+    return search().find(key) != nullptr ? search() : config_;
   }
   const JsonSettings &config() const { return config_; }
 
   // A token's id, or -1 where there is none. Some configurations have a list of one.
-  int32_t token(const std::string &key) const {
-    const JsonSettings &settings = holder(key);
+  int32_t token(const std::string &key) const { return token(key, holder(key)); }
+  static int32_t token(const std::string &key, const JsonSettings &settings) {
     const nlohmann::json *value = settings.find(key);
     if (value == nullptr) {
       return -1;
@@ -65,11 +73,12 @@ class Configuration {
     return value->get<int32_t>();
   }
 
-  int32_t count(const std::string &key, int32_t fallback, int32_t least) const {
-    const JsonSettings &settings = holder(key);
+  static int32_t count(const std::string &key, const JsonSettings &settings, int32_t fallback,
+                       int32_t least) {
     const double number = settings.number(key, fallback);
-    if (number != std::floor(number) || number < least || number > 1e9) {
-      settings.fail(key, "a whole number of at least " + std::to_string(least));
+    if (number != std::floor(number) || number < least || number > kMostCount) {
+      settings.fail(key, "a whole number from " + std::to_string(least) + " to " +
+                             std::to_string(kMostCount));
     }
     return static_cast<int32_t>(number);
   }
@@ -81,7 +90,7 @@ class Configuration {
 
 // bad_words_ids: words of several tokens depend on what came before, which single tokens do not.
 std::vector<int32_t> banned_tokens(const Configuration &configuration) {
-  const JsonSettings &settings = configuration.holder("bad_words_ids");
+  const JsonSettings &settings = configuration.search();
   const nlohmann::json *words = settings.find("bad_words_ids");
   std::vector<int32_t> banned;
   if (words == nullptr) {
@@ -102,7 +111,7 @@ std::vector<int32_t> banned_tokens(const Configuration &configuration) {
 }
 
 int32_t early_stopping(const Configuration &configuration) {
-  const JsonSettings &settings = configuration.holder("early_stopping");
+  const JsonSettings &settings = configuration.search();
   const nlohmann::json *value = settings.find("early_stopping");
   if (value != nullptr && value->is_string()) {
     if (value->get<std::string>() != "never") {
@@ -124,22 +133,59 @@ void read_settings(const Configuration &configuration, TranslateTask &task) {
   if (settings.start < 0) {
     configuration.config().fail("decoder_start_token_id", "the id of the target's first token");
   }
-  settings.forced_start = configuration.token("forced_bos_token_id");
-  settings.forced_end = configuration.token("forced_eos_token_id");
-  settings.beams = configuration.count("num_beams", 1, 1);
+  const JsonSettings &search = configuration.search();
+  settings.forced_start = Configuration::token("forced_bos_token_id", search);
+  settings.forced_end = Configuration::token("forced_eos_token_id", search);
+  settings.beams = static_cast<int32_t>(search.integer("num_beams", 1, 1, kMostBeams));
   settings.early_stopping = early_stopping(configuration);
-  settings.length_penalty =
-      static_cast<float>(configuration.holder("length_penalty").number("length_penalty", 1));
-  const int32_t positions = configuration.count("max_position_embeddings", 0, 0);
+  const double penalty = search.number("length_penalty", 1);
+  if (!(std::abs(penalty) <= kMostLengthPenalty)) {
+    search.fail("length_penalty", "a number from -100 to 100");
+  }
+  settings.length_penalty = static_cast<float>(penalty);
+  const int32_t positions =
+      Configuration::count("max_position_embeddings", configuration.config(), 0, 0);
   settings.max_source = settings.max_target = positions;
   // max_length counts the start token, max_new_tokens does not.
-  const int32_t fresh = configuration.count("max_new_tokens", 0, 0);
-  const int32_t length = configuration.count("max_length", 0, 0);
+  const int32_t fresh = Configuration::count("max_new_tokens", search, 0, 0);
+  const int32_t length = Configuration::count("max_length", search, 0, 0);
   settings.max_length = fresh > 0       ? fresh
                         : length > 1    ? length - 1
                         : positions > 1 ? positions - 1
                                         : 127;
   task.banned = banned_tokens(configuration);
+}
+
+// Settings of transformers' search that change translations and are not done here, each with the
+// values that change nothing.
+void list_ignored(const Configuration &configuration, std::vector<std::string> &warnings) {
+  const std::pair<const char *, nlohmann::json> keys[] = {
+      {"begin_suppress_tokens", nlohmann::json::array()},
+      {"constraints", nullptr},
+      {"diversity_penalty", 0},
+      {"do_sample", false},
+      {"encoder_no_repeat_ngram_size", 0},
+      {"encoder_repetition_penalty", 1},
+      {"exponential_decay_length_penalty", nullptr},
+      {"force_words_ids", nullptr},
+      {"forced_decoder_ids", nullptr},
+      {"guidance_scale", 1},
+      {"min_length", 0},
+      {"min_new_tokens", 0},
+      {"no_repeat_ngram_size", 0},
+      {"num_beam_groups", 1},
+      {"penalty_alpha", nullptr},
+      {"repetition_penalty", 1},
+      {"sequence_bias", nullptr},
+      {"suppress_tokens", nlohmann::json::array()}};
+  const JsonSettings &search = configuration.search();
+  for (const auto &[key, harmless] : keys) {
+    const nlohmann::json *value = search.find(key);  // numbers are equal whatever their kind
+    if (value != nullptr && *value != harmless && !(value->is_array() && value->empty())) {
+      warnings.push_back(search.file() + ": key '" + key +
+                         "' is not supported: translations are as without it");
+    }
+  }
 }
 
 // What names an exporter's graph has. Read from the file, so that a graph which lacks one is said
@@ -257,6 +303,7 @@ TranslateManifest read_exported_folder(const fs::path &folder) {
   }
   read_graphs(folder, manifest);
   read_settings(configuration, manifest.task);
+  list_ignored(configuration, manifest.warnings);
   required(folder, "source.spm", "the SentencePiece model of the source language");
   MarianTokenizers tokenizers = read_marian_tokenizers(folder, std::nullopt, std::nullopt);
   manifest.task.source = std::move(tokenizers.source);

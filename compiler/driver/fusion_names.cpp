@@ -4,11 +4,11 @@
 namespace sylvite {
 
 std::vector<std::pair<std::string, int>> fusion_names(const FusionCounts &counts) {
-  return {{"attention", counts.attention},   {"add_norm", counts.add_norm},
-          {"embed_norm", counts.embed_norm}, {"ffn", counts.ffn},
-          {"ffn_gated", counts.ffn_gated},   {"layer_norm", counts.layer_norm},
-          {"rms_norm", counts.rms_norm},     {"rope", counts.rope},
-          {"nonlocal", counts.nonlocal},     {"linear_attention", counts.linear_attention},
+  return {{"attention", counts.attention},    {"add_norm", counts.add_norm},
+          {"embed_norm", counts.embed_norm},  {"ffn", counts.ffn},
+          {"ffn_gated", counts.ffn_gated},    {"layer_norm", counts.layer_norm},
+          {"rms_norm", counts.rms_norm},      {"rope", counts.rope},
+          {"nonlocal", counts.nonlocal},      {"linear_attention", counts.linear_attention},
           {"layer_scale", counts.layer_scale}};
 }
 

@@ -49,6 +49,9 @@ std::vector<fs::path> files_with(const fs::path &folder, const std::string &exte
 const Words kSourceWords = {"src", "source", "encoder", "input"};
 const Words kTargetWords = {"tgt", "target", "trg", "decoder", "output"};
 const Words kMaskWords = {"mask"};
+const Words kNoTokens = {"mask", "type", "position", "segment"};
+// The input that chooses a merged decoder's branch, as exporters call it.
+constexpr const char *kBranchInput = "use_cache_branch";
 const Words kStarts = {"<s>", "<bos>", "<sos>", "[CLS]", "<S>", "<BOS>", "<start>"};
 const Words kEnds = {"</s>", "<eos>", "[SEP]", "</S>", "<EOS>", "<end>"};
 const Words kPads = {"<pad>", "[PAD]", "<PAD>", "<blank>"};
@@ -92,17 +95,21 @@ class Guess {
     std::vector<const Value *> inputs;
     for (const Value *input : graph.inputs()) {
       if (is_integer(input->type.dtype) && input->type.rank() == 2 &&
-          !says(input->name, kMaskWords)) {
+          !says(input->name, kNoTokens)) {
         inputs.push_back(input);
       }
     }
     return inputs;
   }
 
-  static std::string mask_input(const Graph &graph, const Words &words, bool any) {
-    for (const Value *input : graph.inputs()) {
-      if (says(input->name, kMaskWords) && (any || says(input->name, words))) {
-        return input->name;
+  // The mask whose name says so; else one whose name says nothing of the other side.
+  static std::string mask_input(const Graph &graph, const Words &words, const Words &others) {
+    for (const bool named : {true, false}) {
+      for (const Value *input : graph.inputs()) {
+        if (says(input->name, kMaskWords) &&
+            (named ? says(input->name, words) : !others.empty() && !says(input->name, others))) {
+          return input->name;
+        }
       }
     }
     return "";
@@ -131,10 +138,11 @@ class Guess {
     kind = says(scores, {"log_prob", "logprob", "log_softmax"}) ? SYL_LOG_PROBABILITIES
            : says(scores, {"prob", "softmax"})                  ? SYL_PROBABILITIES
                                                                 : SYL_LOGITS;
-    because("scores_are", "output '" + scores + "' is named like " +
-                              (kind == SYL_LOGITS          ? "logits"
-                               : kind == SYL_PROBABILITIES ? "probabilities"
-                                                           : "log-probabilities"));
+    const std::string output = "output '" + scores + "' is ";
+    because("scores_are", kind == SYL_PROBABILITIES       ? output + "named like probabilities"
+                          : kind == SYL_LOG_PROBABILITIES ? output + "named like log-probabilities"
+                          : says(scores, {"logit"})       ? output + "named like logits"
+                                                    : output + "taken for logits: check this");
   }
 
   void guess_combined(const fs::path &file) {
@@ -156,21 +164,43 @@ class Guess {
               "a target: expected two inputs of whole numbers [batch, length]");
     }
     manifest_.combined = true;
-    manifest_.encoder = {file, source->name, mask_input(*graph, kSourceWords, false)};
+    manifest_.encoder = {file, source->name, mask_input(*graph, kSourceWords, kTargetWords)};
     manifest_.step.file = file;
     manifest_.step.tokens = target->name;
-    manifest_.step.mask = mask_input(*graph, kTargetWords, false);
+    manifest_.step.mask = mask_input(*graph, kTargetWords, {});
     because("model", file.filename().string() + " is the only graph; '" + source->name +
                          "' is taken for the source, '" + target->name + "' for the target");
     guess_scores(*graph, manifest_.step.scores);
   }
 
+  // Of a decoder's inputs of tokens the one that is named like the target's; else the one that the
+  // encoder does not have, or, where all graphs call theirs alike, the only one.
+  std::string target_tokens(const Graph &encoder, const Graph &graph) const {
+    const std::vector<const Value *> inputs = token_inputs(graph);
+    if (const Value *named = choose(inputs, kTargetWords)) {
+      return named->name;
+    }
+    for (const Value *input : inputs) {
+      if (find_input(encoder, input->name) == nullptr) {
+        return input->name;
+      }
+    }
+    return inputs.size() == 1 ? inputs.front()->name : "";
+  }
+
   void guess_decoder(const Graph &encoder, const Graph &graph,
                      TranslateManifest::Decoder &decoder) {
+    decoder.tokens = target_tokens(encoder, graph);
+    if (decoder.tokens.empty()) {
+      give_up(decoder.file.filename().string() + " has no input for the target's tokens");
+    }
     for (const Value *input : graph.inputs()) {
       const std::string &name = input->name;
       const std::string present =
           "present" + (name.find('.') == std::string::npos ? name : name.substr(name.find('.')));
+      if (name == decoder.tokens || decoder.branches.count(name) != 0) {
+        continue;
+      }
       if (says(name, {"past"})) {
         if (name.find(".encoder.") != std::string::npos) {
           decoder.sources[name] = present;
@@ -178,13 +208,7 @@ class Guess {
           decoder.caches.push_back({name, present});
         }
       } else if (find_output(encoder, name) != nullptr || find_input(encoder, name) != nullptr) {
-        const bool own =
-            decoder.tokens.empty() && says(name, kTargetWords) && is_integer(input->type.dtype);
-        if (own) {
-          decoder.tokens = name;
-        } else {
-          decoder.sources[name] = name;
-        }
+        decoder.sources[name] = name;
       } else if (says(name, kMaskWords)) {
         if (says(name, kSourceWords) && !manifest_.encoder.mask.empty()) {
           decoder.sources[name] = manifest_.encoder.mask;
@@ -195,14 +219,15 @@ class Guess {
         decoder.sources[name] = encoder.output_name(0);
         because("decoder",
                 "'" + name + "' is taken for the encoder's '" + encoder.output_name(0) + "'");
-      } else if (decoder.tokens.empty()) {
-        decoder.tokens = name;
       }
     }
-    if (decoder.tokens.empty()) {
-      give_up(decoder.file.filename().string() + " has no input for the target's tokens");
-    }
     guess_scores(graph, decoder.scores);
+  }
+
+  static std::unique_ptr<Graph> graph_of(const TranslateManifest::Decoder &decoder) {
+    ImportOptions options;
+    options.fixed_inputs = decoder.branches;
+    return import_onnx(decoder.file, options).graph;
   }
 
   void guess_graphs() {
@@ -214,14 +239,19 @@ class Guess {
       guess_combined(graphs.front());
       return;
     }
-    fs::path encoder, decoder, with_past;
+    fs::path encoder, decoder, with_past, merged;
     for (const fs::path &file : graphs) {
       const std::string name = file.stem().string();
-      fs::path &role = says(name, {"encoder"})                              ? encoder
-                       : says(name, {"past"})                               ? with_past
-                       : says(name, {"decoder"}) && !says(name, {"merged"}) ? decoder
-                                                                            : unknown_;
+      fs::path &role = says(name, {"encoder"})   ? encoder
+                       : says(name, {"past"})    ? with_past
+                       : says(name, {"merged"})  ? merged
+                       : says(name, {"decoder"}) ? decoder
+                                                 : unknown_;
       role = file;
+    }
+    const bool both_in_one = decoder.empty() && !merged.empty();
+    if (both_in_one) {
+      decoder = with_past = merged;
     }
     if (encoder.empty() || decoder.empty()) {
       give_up("of several graphs, one must be called encoder and one decoder");
@@ -231,18 +261,29 @@ class Guess {
     if (inputs.empty()) {
       give_up(encoder.filename().string() + " has no input of whole numbers [batch, length]");
     }
-    manifest_.encoder = {encoder, inputs.front()->name, mask_input(*graph, kSourceWords, true)};
+    manifest_.encoder = {encoder, inputs.front()->name,
+                         mask_input(*graph, kSourceWords, {"decoder"})};
     because("encoder", encoder.filename().string() + ", by its name");
     TranslateManifest::Decoder first;
     first.file = decoder;
-    guess_decoder(*graph, *import_onnx(decoder, {}).graph, first);
+    if (both_in_one) {
+      first.branches = {{kBranchInput, 0}};
+      manifest_.step.branches = {{kBranchInput, 1}};
+      because("branches", std::string("'") + kBranchInput + "' of " + decoder.filename().string() +
+                              " chooses between the first decoder and the one with past");
+    }
+    guess_decoder(*graph, *graph_of(first), first);
+    if (both_in_one) {  // its own past is not read
+      first.caches.clear();
+      std::erase_if(first.sources, [](const auto &source) { return says(source.first, {"past"}); });
+    }
     because("decoder", decoder.filename().string() + ", by its name");
     if (with_past.empty()) {
       manifest_.step = std::move(first);
       return;
     }
     manifest_.step.file = with_past;
-    guess_decoder(*graph, *import_onnx(with_past, {}).graph, manifest_.step);
+    guess_decoder(*graph, *graph_of(manifest_.step), manifest_.step);
     because("decoder_with_past", with_past.filename().string() + ", by its name");
     manifest_.first = std::move(first);
   }

@@ -24,6 +24,9 @@ std::string read_small_file(const std::filesystem::path &file) {
   if (std::filesystem::is_directory(file, error)) {
     throw_model_error(file.string(), ": is a folder");
   }
+  if (std::filesystem::exists(file, error) && !std::filesystem::is_regular_file(file, error)) {
+    throw_model_error(file.string(), ": is a pipe or a device; expected a file");
+  }
   std::ifstream stream(file, std::ios::binary);
   if (!stream) {
     throw_model_error(file.string(), ": cannot be opened");

@@ -56,9 +56,10 @@ void check_standard_output() {
 }
 
 int run(int argc, char **argv) {
-  CLI::App app("Sylvite compiles transformer models from ONNX to standalone native programs and "
-               "libraries.",
-               "sylvite");
+  CLI::App app(
+      "Sylvite compiles transformer models from ONNX to standalone native programs and "
+      "libraries.",
+      "sylvite");
   app.set_version_flag("--version", compiler_version());
   app.require_subcommand(1);
   app.footer(kExamples);

@@ -226,7 +226,7 @@ void read_decoding(const JsonSettings &settings, sylvite_translate_task &task) {
   const JsonSettings section = settings.section("decoding");
   section.expect_keys(
       {"beams", "max_length", "max_source", "max_target", "length_penalty", "early_stopping"});
-  task.beams = static_cast<int32_t>(section.integer("beams", 1, 1, 1000));
+  task.beams = static_cast<int32_t>(section.integer("beams", 1, 1, 64));
   task.max_length = static_cast<int32_t>(section.integer("max_length", 128, 1, 1'000'000));
   task.max_source = static_cast<int32_t>(section.integer("max_source", 0, 0, 1'000'000));
   task.max_target = static_cast<int32_t>(section.integer("max_target", 0, 0, 1'000'000));

@@ -48,6 +48,9 @@ std::string read_bounded(const fs::path &file, size_t limit) {
   if (fs::is_directory(file, error)) {
     throw_model_error(file.string(), ": is a folder");
   }
+  if (fs::exists(file, error) && !fs::is_regular_file(file, error)) {
+    throw_model_error(file.string(), ": is a pipe or a device; expected a file");
+  }
   std::ifstream stream(file, std::ios::binary);
   if (!stream) {
     throw_model_error(file.string(), ": cannot be opened");

@@ -51,6 +51,8 @@ struct TranslateManifest {
   // own.
   bool combined = false;
 
+  std::vector<std::string> warnings;  // lines for the user
+
   Tokenizers tokenizers;
   TranslateTask task;  // tokenizers, tokens, defaults; the places of inputs are filled in later
 };

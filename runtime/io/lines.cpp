@@ -20,7 +20,7 @@ namespace sylvite {
 namespace {
 
 constexpr size_t kReadBytes = size_t{1} << 16;
-constexpr int kSignals[] = {SIGINT, SIGTERM};
+constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP};
 
 std::atomic<int> g_received{0};
 std::atomic<int> g_wake{-1};  // the pipe's end that is written to
@@ -43,7 +43,12 @@ StopSignals::StopSignals() {
   if (::pipe(ends) != 0) {
     return;  // then signals end the program as they always did
   }
-  for (const int end : ends) {
+  for (int &end : ends) {
+    // Not in the place of a standard stream that whoever started us has closed.
+    if (const int moved = ::fcntl(end, F_DUPFD, STDERR_FILENO + 1); moved >= 0) {
+      ::close(end);
+      end = moved;
+    }
     ::fcntl(end, F_SETFD, FD_CLOEXEC);
     ::fcntl(end, F_SETFL, O_NONBLOCK);
   }

@@ -9,8 +9,8 @@
 
 namespace sylvite {
 
-// SIGINT and SIGTERM, from its making to its end. The first one is remembered here and wakes
-// whoever waits for a line; the second one ends the program as it always did. One at a time.
+// SIGINT, SIGTERM and SIGHUP, from its making to its end. The first one is remembered here and
+// wakes whoever waits for a line; the second one ends the program as it always did. One at a time.
 class StopSignals {
  public:
   StopSignals();

@@ -304,12 +304,13 @@ void TranslateRun::translate_lines() {
   }
 }
 
-// A file gets what was done, whatever ended the rest.
+// A file gets what was done, whatever ended the rest; one that would get nothing stays as it was.
 int TranslateRun::finish() {
   if (progress_ != nullptr) {
     progress_->clear();
   }
-  if (Error error = lost_ ? Error{} : output_.finish(); !error.ok()) {
+  const bool nothing = written_ == 0 && (broken_ || StopSignals::received() != 0);
+  if (Error error = lost_ || nothing ? Error{} : output_.finish(); !error.ok()) {
     report(error);
     broken_ = true;
   }

@@ -426,6 +426,13 @@ TEST_F(TranslateProgram, SignalsEndItWithWhatIsDone) {
   to_file.signal(SIGINT);
   EXPECT_EQ(to_file.wait(), 130);
   EXPECT_EQ(text_in(file("result")), translated("haus") + "\n");
+  // But where nothing is done, what the file held before stays.
+  Running idle({"--output", file("result")}, file("err"));
+  idle.write("unfinished");
+  idle.wait_until_read();
+  idle.signal(SIGHUP);
+  EXPECT_EQ(idle.wait(), 128 + SIGHUP);
+  EXPECT_EQ(text_in(file("result")), translated("haus") + "\n");
 }
 
 TEST_F(TranslateProgram, OutputThatCannotBeWritten) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <onnx/defs/parser.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <functional>
@@ -76,7 +77,7 @@ TEST(ExportedFolder, HasAConfigurationThatIsChecked) {
       {{{"eos_token_id", "end"}}, "key 'eos_token_id': expected a token's id, found \"end\""},
       {{{"eos_token_id", -4}}, "key 'eos_token_id': expected a token's id, found -4"},
       {{{"eos_token_id", 8000}}, "the end token has id 8000, but the decoder has only 8000 ids"},
-      {{{"num_beams", 0}}, "key 'num_beams': expected a whole number of at least 1, found 0"},
+      {{{"num_beams", 0}}, "key 'num_beams': expected a whole number from 1 to 64, found 0"},
       {{{"bad_words_ids", json::array({json::array({1, 2})})}},
        "key 'bad_words_ids': expected a list of lists of one token's id each, found [[1,2]]"},
       {{{"bad_words_ids", json::array({json::array({123456})})}},
@@ -125,6 +126,36 @@ TEST(ExportedFolder, HasFilesThatAreHostileUntilChecked) {
     folder.write(file, std::string("no model"));
     expect_refused(folder.path(), named);
   }
+}
+
+// What transformers would search otherwise by, and what cannot be read, is said.
+TEST(ExportedFolder, HasSettingsThatAreFollowedOrNamed) {
+  const FolderOfLinks folder(example_folder());
+  json config = read_json(folder.path("generation_config.json"));
+  config["repetition_penalty"] = 1.5;
+  config["no_repeat_ngram_size"] = 0;
+  folder.write("generation_config.json", config);
+  const CommandResult compiled =
+      run_sylvite({"compile", folder.path(), "-o", folder.path("translate")});
+  EXPECT_EQ(compiled.status, 0) << compiled.err;
+  EXPECT_EQ(compiled.err, "sylvite: warning: " + folder.path("generation_config.json") +
+                              ": key 'repetition_penalty' is not supported: translations are as "
+                              "without it\n");
+  folder.remove("generation_config.json");
+  fs::create_directory(folder.path("generation_config.json"));
+  expect_refused(folder.path(), HasSubstr("generation_config.json: is a folder"));
+  folder.remove("generation_config.json");
+  folder.remove("vocab.json");
+  ASSERT_EQ(::mkfifo(folder.path("vocab.json").c_str(), 0600), 0);
+  expect_refused(folder.path(), HasSubstr("vocab.json: is a pipe or a device; expected a file"));
+}
+
+TEST(ExportedFolder, IsNoSingleModel) {
+  const FolderOfLinks folder(example_folder());
+  const CommandResult result =
+      run_sylvite({"compile", folder.path(), "-o", folder.path("translate"), "--task=classify"});
+  EXPECT_EQ(result.status, 2);
+  EXPECT_THAT(result.err, HasSubstr("--task is for a single model"));
 }
 
 // A vocabulary of another model: ids that no embedding has a row for.

@@ -96,6 +96,19 @@ TEST_F(EnDe, GivesTheSameBytesInEveryCompany) {
   }
 }
 
+// Whoever starts it may have closed the standard streams: nothing of its own takes their places.
+TEST_F(EnDe, ClosedStreamsAreNoOthers) {
+  const auto run = [&](const std::string &rest) {
+    return run_command({"/bin/sh", "-c", "timeout 20 '" + program_ + "' " + rest});
+  };
+  const CommandResult no_input = run("<&-");
+  EXPECT_EQ(no_input.status, 1) << no_input.err;
+  EXPECT_THAT(no_input.err, HasSubstr("standard input"));
+  const CommandResult no_output = run("Hello <&- >&-");
+  EXPECT_EQ(no_output.status, 1) << no_output.err;
+  EXPECT_THAT(no_output.err, HasSubstr("standard output cannot be written"));
+}
+
 TEST_F(EnDe, TestsEncoderAndDecoderItself) {
   for (const char *const isa : {"", "x86-64-v3"}) {
     CommandOptions options;

@@ -92,6 +92,24 @@ TEST(Init, GuessesOneGraphWithListsOfWords) {
   EXPECT_EQ(run_command({program, "no such words"}).status, 0);  // unknown, not refused
 }
 
+// Graphs that all call their tokens input_ids, and a decoder that is two in one file.
+TEST(Init, KnowsExportersNamesWithoutTheirConfiguration) {
+  for (const char *const model : {"marian-encdec-ts14", "marian-optimum-merged"}) {
+    SCOPED_TRACE(model);
+    const FolderOfLinks folder(model_called(model).value());
+    const json words = word_list_case(model);
+    add_word_list(folder, words);
+    const json right = read_json(folder.path("sylvite.json"));
+    folder.remove("sylvite.json");
+    const CommandResult result = run_sylvite({"init", folder.path()});
+    ASSERT_EQ(result.status, 0) << result.err;
+    const json guessed = read_json(folder.path("sylvite.json"));
+    for (const char *const key : {"encoder", "decoder", "decoder_with_past"}) {
+      EXPECT_EQ(guessed.at(key), right.at(key)) << key;
+    }
+  }
+}
+
 TEST(Init, ExplainsAnEmptyFolder) {
   const FolderOfLinks folder;
   const CommandResult result = run_sylvite({"init", folder.path()});
