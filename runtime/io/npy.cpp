@@ -269,7 +269,7 @@ sylvite_tensor tensor_of(HostTensor &tensor) {
   return result;
 }
 
-TensorView::TensorView(std::string_view name, const sylvite_tensor &tensor)
+ArrayView::ArrayView(std::string_view name, const sylvite_tensor &tensor)
     : name(name),
       dtype(tensor.dtype),
       dims(tensor.dims, static_cast<size_t>(tensor.rank)),
@@ -351,7 +351,7 @@ Error normalise_array(const NpyHeader &header, std::vector<std::byte> &bytes,
   return {};
 }
 
-std::string format_npy_header(const TensorView &tensor) {
+std::string format_npy_header(const ArrayView &tensor) {
   const bool one_byte = dtype_size(tensor.dtype) == 1;
   std::string text = text_of("{'descr': '", one_byte ? '|' : '<', written_code(tensor.dtype),
                              "', 'fortran_order': False, 'shape': (");
@@ -373,7 +373,7 @@ std::string format_npy_header(const TensorView &tensor) {
   return header + text;
 }
 
-std::span<const std::byte> npy_array(const TensorView &tensor, std::vector<std::byte> &converted) {
+std::span<const std::byte> npy_array(const ArrayView &tensor, std::vector<std::byte> &converted) {
   if (tensor.dtype != SYLVITE_BF16) {
     return tensor.bytes;
   }
@@ -397,7 +397,7 @@ Result<HostTensor> parse_npy(std::span<const std::byte> bytes, const std::string
   return read_array(ByteSource(bytes, file));
 }
 
-Error write_npy(const std::string &file, const TensorView &tensor) {
+Error write_npy(const std::string &file, const ArrayView &tensor) {
   Result<OutputFile> output = OutputFile::create(file);
   if (!output.ok()) {
     return output.error();

@@ -33,8 +33,8 @@ Error normalise_array(const NpyHeader &header, std::vector<std::byte> &bytes,
                       const std::string &where);
 
 // The header to write for a tensor.
-std::string format_npy_header(const TensorView &tensor);
+std::string format_npy_header(const ArrayView &tensor);
 // The array as it is written: the tensor's own bytes, or `converted` for a type that NumPy lacks.
-std::span<const std::byte> npy_array(const TensorView &tensor, std::vector<std::byte> &converted);
+std::span<const std::byte> npy_array(const ArrayView &tensor, std::vector<std::byte> &converted);
 
 }  // namespace sylvite

@@ -464,14 +464,14 @@ Result<std::vector<HostTensor>> parse_npz(std::span<const std::byte> bytes,
   return read_archive(ByteSource(bytes, file));
 }
 
-Error write_npz(const std::string &file, std::span<const TensorView> tensors) {
+Error write_npz(const std::string &file, std::span<const ArrayView> tensors) {
   Result<OutputFile> output = OutputFile::create(file);
   if (!output.ok()) {
     return output.error();
   }
   std::vector<Entry> entries;
   uint64_t offset = 0;
-  for (const TensorView &tensor : tensors) {
+  for (const ArrayView &tensor : tensors) {
     std::vector<std::byte> converted;
     const std::string header = format_npy_header(tensor);
     const std::span<const std::byte> head = std::as_bytes(std::span(header));

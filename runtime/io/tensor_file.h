@@ -33,11 +33,11 @@ struct HostTensor {
 };
 
 // The same, borrowed: what the writers take.
-struct TensorView {
-  TensorView() = default;
-  TensorView(const HostTensor &tensor)  // NOLINT: a tensor is a view of itself
+struct ArrayView {
+  ArrayView() = default;
+  ArrayView(const HostTensor &tensor)  // NOLINT: a tensor is a view of itself
       : name(tensor.name), dtype(tensor.dtype), dims(tensor.dims), bytes(tensor.bytes) {}
-  TensorView(std::string_view name, const sylvite_tensor &tensor);
+  ArrayView(std::string_view name, const sylvite_tensor &tensor);
 
   std::string_view name;
   sylvite_dtype dtype = SYLVITE_F32;
@@ -62,7 +62,7 @@ Result<std::vector<HostTensor>> parse_npz(std::span<const std::byte> bytes,
 
 // Complete or not at all: written beside `file`, then renamed. bfloat16, which NumPy lacks, is
 // written as float32.
-Error write_npy(const std::string &file, const TensorView &tensor);
-Error write_npz(const std::string &file, std::span<const TensorView> tensors);
+Error write_npy(const std::string &file, const ArrayView &tensor);
+Error write_npz(const std::string &file, std::span<const ArrayView> tensors);
 
 }  // namespace sylvite

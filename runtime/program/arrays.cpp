@@ -173,7 +173,7 @@ Error write_outputs(const sylvite_program &program, const std::vector<sylvite_te
                     const ProgramOptions &options) {
   for (const NamedFile &output : options.outputs) {
     const size_t i = static_cast<size_t>(find(program.outputs, program.output_count, output.name));
-    if (Error error = write_npy(output.file, TensorView(program.outputs[i].name, outputs[i]));
+    if (Error error = write_npy(output.file, ArrayView(program.outputs[i].name, outputs[i]));
         !error.ok()) {
       return error;
     }
@@ -181,7 +181,7 @@ Error write_outputs(const sylvite_program &program, const std::vector<sylvite_te
   if (options.outputs_file.empty()) {
     return {};
   }
-  std::vector<TensorView> views;
+  std::vector<ArrayView> views;
   for (size_t i = 0; i < outputs.size(); ++i) {
     views.emplace_back(program.outputs[i].name, outputs[i]);
   }

@@ -212,7 +212,7 @@ std::vector<HostTensor> sample_tensors() {
   return tensors;
 }
 
-std::vector<TensorView> views_of(const std::vector<HostTensor> &tensors) {
+std::vector<ArrayView> views_of(const std::vector<HostTensor> &tensors) {
   return {tensors.begin(), tensors.end()};
 }
 

@@ -118,7 +118,7 @@ class Program : public ::testing::Test {
   }
 
   std::string write(const std::vector<HostTensor> &tensors) {
-    std::vector<TensorView> views(tensors.begin(), tensors.end());
+    std::vector<ArrayView> views(tensors.begin(), tensors.end());
     const Error error = write_npz(file("in.npz"), views);
     EXPECT_TRUE(error.ok()) << error.message;
     return file("in.npz");
