@@ -177,10 +177,8 @@ int32_t prepare_encode(sylvite_context *context, const sylvite_runtime_api *api,
   symbols[0] = dims[0];
   symbols[1] = dims[1];
   output_dims[0] = 2;
-  output_dims[1] = g_options->grouped ? 3 * dims[0] : dims[0];
-  if (!g_options->grouped) {
-    output_dims[2] = 3;
-  }
+  output_dims[1] = dims[0];
+  output_dims[2] = 3;
   return 0;
 }
 
@@ -200,9 +198,9 @@ int32_t prepare_step(sylvite_context *, const sylvite_runtime_api *, const int64
   dims += 2;
   symbols[2] = symbols[3] = 0;
   dims += g_options->target_mask ? 2 : 0;
-  symbols[4] = g_options->link_tokens ? dims[0] : g_options->grouped ? dims[1] / 3 : dims[1];
+  symbols[4] = g_options->link_tokens ? dims[0] : dims[1];
   symbols[5] = g_options->link_tokens ? dims[1] : 0;
-  dims += g_options->link_tokens || g_options->grouped ? 2 : 3;
+  dims += g_options->link_tokens ? 2 : 3;
   dims += g_options->rows ? 1 : 0;
   if (g_options->caches) {
     symbols[2] = dims[0];
@@ -295,9 +293,8 @@ void ToyTranslator::make_encode() {
   if (options_.source_mask) {
     encode_inputs_.push_back({"mask", options_.mask, 2, dims_.back().data()});
   }
-  numbers_[4] = options_.encode_batch > 0 ? std::to_string(3 * options_.encode_batch) : "3*batch";
-  dims_.push_back({"2", options_.grouped ? numbers_[4].c_str() : batch, "3"});
-  encode_output_ = {"state", SYL_I32, options_.grouped ? 2 : 3, dims_.back().data()};
+  dims_.push_back({"2", batch, "3"});
+  encode_output_ = {"state", SYL_I32, 3, dims_.back().data()};
   encode_ = make_program();
   encode_.input_count = static_cast<int32_t>(encode_inputs_.size());
   encode_.inputs = encode_inputs_.data();
@@ -330,10 +327,7 @@ void ToyTranslator::make_step() {
   link_.output = options_.link_tokens ? -1 : 0;
   options_.link_tokens
       ? add_step_input("source", options_.tokens, {sources, "source_length"}, &link_.input)
-      : add_step_input("state", SYL_I32,
-                       options_.grouped ? std::vector<const char *>{"2", "3*batch"}
-                                        : std::vector<const char *>{"2", sources, "3"},
-                       &link_.input);
+      : add_step_input("state", SYL_I32, {"2", sources, "3"}, &link_.input);
   if (options_.rows) {
     add_step_input("rows", SYL_I32, {batch}, &task.rows);
   }

@@ -19,7 +19,6 @@ struct ToyOptions {
   bool source_mask = true, target_mask = false;
   bool all_scores = false;   // [batch, length, vocabulary]: of every position
   bool position = false;     // [batch, vocabulary]: of the position that an input says
-  bool grouped = false;      // the state has three rows for each source: [2, 3*batch]
   bool link_tokens = false;  // encode computes nothing: step reads the source's tokens
   int32_t fixed_source = 0, fixed_target = 0;
   int32_t encode_batch = 0, step_batch = 0;
@@ -59,7 +58,7 @@ class ToyTranslator {
   const sylvite_program *entries_[1] = {&step_};
   sylvite_link link_{};
   int32_t caches_[2] = {};
-  std::string numbers_[5];
+  std::string numbers_[4];
 };
 
 struct ToyState {
