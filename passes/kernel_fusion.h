@@ -43,8 +43,8 @@ Node *fuse_kernels(Graph &graph, Node *producer, Node *consumer, bool keep_opera
 // The nodes that read a value, each once.
 std::vector<Node *> readers_of(const Value &value);
 
-// Why fuse_kernels would return null, as the end of a sentence about the two as one kernel; empty if
-// it would not.
+// Why fuse_kernels would return null, as the end of a sentence about the two as one kernel; empty
+// if it would not.
 std::string fusion_obstacle(Graph &graph, const Node &producer, const Node &consumer,
                             bool keep_operand = false);
 

@@ -1,9 +1,11 @@
-/* What compiled artifacts and the runtime agree on: the one header that compiler/codegen shares with the
- * runtime. Plain C, so that a plan printed as C++ or LLVM IR uses the same layout. The plan object defines
- * one `sylvite_program` descriptor; the runtime reads it and calls its functions. All of it is read-only.
+/* What compiled artifacts and the runtime agree on: the one header that compiler/codegen shares
+ * with the runtime. Plain C, so that a plan printed as C++ or LLVM IR uses the same layout. The
+ * plan object defines one `sylvite_program` descriptor; the runtime reads it and calls its
+ * functions. All of it is read-only.
  *
  * Change kSylviteAbiVersion with any layout change. */
-/* clang-format off: tables and lists in comments keep their lines. */
+/* Tables and lists in comments keep their lines. */
+/* clang-format off */
 #ifndef SYLVITE_RUNTIME_ABI_H_
 #define SYLVITE_RUNTIME_ABI_H_
 

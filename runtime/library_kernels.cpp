@@ -1,5 +1,6 @@
-// top_k, scatter_nd, scatter_elements, append: data decides what they write where, so no loop nest of a
-// formula computes them. Plain C++, once for each element type; not split further than abi.h says.
+// top_k, scatter_nd, scatter_elements, append: data decides what they write where, so no loop nest
+// of a formula computes them. Plain C++, once for each element type; not split further than abi.h
+// says.
 #include "runtime/library_kernels.h"
 
 #include <string.h>

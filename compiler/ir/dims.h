@@ -1,9 +1,10 @@
 // Symbolic integer expressions: the sizes of tensors.
 //
-// A Dim is a sum of products of atoms with integer coefficients, kept in one canonical form, so that
-// two expressions that are equal as polynomials are equal as objects. Atoms are symbols ("batch") and
-// the opaque terms floor_div, min and max, whose operands are Dims themselves. Arithmetic is exact in
-// 64 bits; an overflow throws DimOverflow, which the importer reports as a size out of range.
+// A Dim is a sum of products of atoms with integer coefficients, kept in one canonical form, so
+// that two expressions that are equal as polynomials are equal as objects. Atoms are symbols
+// ("batch") and the opaque terms floor_div, min and max, whose operands are Dims themselves.
+// Arithmetic is exact in 64 bits; an overflow throws DimOverflow, which the importer reports as a
+// size out of range.
 #pragma once
 
 #include <compare>
@@ -48,7 +49,8 @@ class Dim {
   Dim(int constant) : Dim(static_cast<int64_t>(constant)) {}  // NOLINT(google-explicit-constructor)
   static Dim symbol(std::string_view name);
 
-  // The canonical sum; the constant term, if any, has no factors and stands last. Zero has no terms.
+  // The canonical sum; the constant term, if any, has no factors and stands last. Zero has no
+  // terms.
   const std::vector<DimTerm> &terms() const { return *terms_; }
 
   bool is_constant() const;
@@ -86,7 +88,8 @@ std::optional<Dim> exact_div(const Dim &a, const Dim &b);
 
 // Reads str()'s form; throws std::invalid_argument with a position on anything else.
 Dim parse_dim(std::string_view text);
-// Reads the expression that starts at `position` and moves `position` behind it (or to what is wrong).
+// Reads the expression that starts at `position` and moves `position` behind it (or to what is
+// wrong).
 Dim parse_dim_prefix(std::string_view text, size_t &position);
 
 std::set<std::string> symbols_of(const Dim &dim);
@@ -134,8 +137,8 @@ class SymbolTable {
 // The questions that passes ask: true means proved, false means unknown.
 bool prove_equal(const Dim &a, const Dim &b, const SymbolTable &symbols);
 bool prove_le(const Dim &a, const Dim &b, const SymbolTable &symbols);
-// The same number for all values of the symbols, with the min, max and floor_div terms that ranges decide
-// replaced: max(batch, 0) is batch.
+// The same number for all values of the symbols, with the min, max and floor_div terms that ranges
+// decide replaced: max(batch, 0) is batch.
 Dim simplify(const Dim &dim, const SymbolTable &symbols);
 
 }  // namespace sylvite

@@ -1,8 +1,9 @@
 // The two kinds of failure, which never look alike.
 //
-// ModelError: the user's model or input is wrong. One line that names the place in the user's own terms,
-// what was expected, what was found and, where there is one, the remedy. Tools print it and exit with 1.
-// SYLVITE_CHECK: we are wrong. Prints file, line and the pass or kernel now running; tools exit with 70.
+// ModelError: the user's model or input is wrong. One line that names the place in the user's own
+// terms, what was expected, what was found and, where there is one, the remedy. Tools print it and
+// exit with 1. SYLVITE_CHECK: we are wrong. Prints file, line and the pass or kernel now running;
+// tools exit with 70.
 #pragma once
 
 #include <sstream>
@@ -27,7 +28,8 @@ struct InternalError : std::logic_error {
   using std::logic_error::logic_error;
 };
 
-// Names what now runs ("pass fuse_attention", "kernel k3_matmul") for internal errors; restores on exit.
+// Names what now runs ("pass fuse_attention", "kernel k3_matmul") for internal errors; restores on
+// exit.
 class RunningScope {
  public:
   explicit RunningScope(std::string what);
@@ -45,9 +47,9 @@ class RunningScope {
 
 }  // namespace sylvite
 
-#define SYLVITE_CHECK(condition, ...)                                                       \
-  do {                                                                                      \
-    if (!(condition)) {                                                                     \
+#define SYLVITE_CHECK(condition, ...)                                                      \
+  do {                                                                                     \
+    if (!(condition)) {                                                                    \
       ::sylvite::check_failed(#condition, __FILE__, __LINE__, ::std::string{__VA_ARGS__}); \
-    }                                                                                       \
+    }                                                                                      \
   } while (false)

@@ -1,9 +1,9 @@
 // The graph IR: values, nodes, graphs. See docs/ir.md for the text form and each op's meaning.
 //
-// A Graph owns its nodes, a Node owns its results. Nodes stand in topological order. Handles are plain
-// pointers that stay valid until the node is erased. Building a node through Graph::add runs its shape
-// rule, so every value always has a type; a rule that finds a contradiction throws ModelError with the
-// node's source name.
+// A Graph owns its nodes, a Node owns its results. Nodes stand in topological order. Handles are
+// plain pointers that stay valid until the node is erased. Building a node through Graph::add runs
+// its shape rule, so every value always has a type; a rule that finds a contradiction throws
+// ModelError with the node's source name.
 #pragma once
 
 #include <cstdint>
@@ -48,10 +48,11 @@ struct TensorType {
 std::string to_string(const TensorType &type);  // f32[batch, 197, 768]
 
 using TensorPtr = std::shared_ptr<const Tensor>;
-using AttributeValue =
-    std::variant<int64_t, double, std::string, DType, std::vector<int64_t>, std::vector<Dim>, TensorPtr>;
+using AttributeValue = std::variant<int64_t, double, std::string, DType, std::vector<int64_t>,
+                                    std::vector<Dim>, TensorPtr>;
 
-// Attributes by name. The typed getters are internal checks: shape rules have verified presence and type.
+// Attributes by name. The typed getters are internal checks: shape rules have verified presence and
+// type.
 class Attributes {
  public:
   Attributes() = default;
@@ -83,13 +84,13 @@ struct Node;
 struct Value {
   std::string name;  // for people; unique within the graph once printed
   TensorType type;
-  Node *producer = nullptr;  // null: an input of the graph
-  int index = 0;             // which result of the producer, or which input of the graph
+  Node *producer = nullptr;   // null: an input of the graph
+  int index = 0;              // which result of the producer, or which input of the graph
   std::vector<Node *> users;  // one entry a use: a node that reads it twice stands twice
   bool is_graph_input() const { return producer == nullptr; }
-  // The elements of a small integer (or bool) tensor as expressions, where they are known at compile time.
-  // Of an input of the outermost graph: symbols for its contents, which are used as sizes; they are read off
-  // the tensor as others are off its shape.
+  // The elements of a small integer (or bool) tensor as expressions, where they are known at
+  // compile time. Of an input of the outermost graph: symbols for its contents, which are used as
+  // sizes; they are read off the tensor as others are off its shape.
   std::optional<std::vector<Dim>> host;
 };
 
@@ -99,7 +100,8 @@ struct Node {
   Attributes attributes;
   std::vector<std::unique_ptr<Value>> outputs;
   std::vector<std::unique_ptr<Graph>> regions;
-  // The names of the ONNX nodes that this node came from, first the most telling. Kept through rewrites.
+  // The names of the ONNX nodes that this node came from, first the most telling. Kept through
+  // rewrites.
   std::vector<std::string> sources;
   Graph *graph = nullptr;
 
@@ -131,16 +133,16 @@ class Graph {
   ~Graph();
 
   std::string name;
-  SymbolTable symbols;            // of the outermost graph; regions use their parent's
+  SymbolTable symbols;  // of the outermost graph; regions use their parent's
   std::vector<Guard> guards;
   std::vector<NearMiss> near_misses;
   std::vector<std::string> warnings;  // lines for the user, e.g. sizes frozen by the exporter
-  // Of a region. Set it before building the region (the symbols' ranges stand in the outermost graph);
-  // adding the region's node sets it again.
+  // Of a region. Set it before building the region (the symbols' ranges stand in the outermost
+  // graph); adding the region's node sets it again.
   Graph *parent = nullptr;
 
-  // Inputs and outputs, in the user's order. Output names are the user's: they are kept beside the value,
-  // because one value may be two outputs or an input.
+  // Inputs and outputs, in the user's order. Output names are the user's: they are kept beside the
+  // value, because one value may be two outputs or an input.
   Value *add_input(const std::string &input_name, TensorType type);
   void add_output(const std::string &output_name, Value *value);
   const std::vector<Value *> &inputs() const { return inputs_; }
@@ -177,8 +179,8 @@ class Graph {
   bool remove_dead();
   // Restores topological order after insertions that broke it; keeps the order otherwise.
   void sort();
-  // Replaces a symbol in every type, attribute and guard, in regions too, and takes it out of the symbol
-  // table. Guards that become trivial disappear: the inputs' types now say the same.
+  // Replaces a symbol in every type, attribute and guard, in regions too, and takes it out of the
+  // symbol table. Guards that become trivial disappear: the inputs' types now say the same.
   void substitute_symbol(const std::string &symbol, const Dim &replacement);
 
   // The table that regions share: that of the outermost graph.
@@ -203,20 +205,21 @@ class Graph {
   void unlink(Node *node);
 };
 
-// The graph that holds the symbol table, guards and warnings of this one: itself, or its outermost parent.
+// The graph that holds the symbol table, guards and warnings of this one: itself, or its outermost
+// parent.
 Graph &outermost(Graph &graph);
 const Graph &outermost(const Graph &graph);
 
 // Equal, provably equal, or assumed equal by a guard of the outermost graph.
 bool types_agree(const Graph &graph, const TensorType &a, const TensorType &b);
 
-// Result types and host contents of a node whose inputs and attributes are set (shapes.cpp). Declared here
-// for Graph::add; called by nobody else. May assume that two symbolic sizes are equal: it then records a
-// guard in the graph.
+// Result types and host contents of a node whose inputs and attributes are set (shapes.cpp).
+// Declared here for Graph::add; called by nobody else. May assume that two symbolic sizes are
+// equal: it then records a guard in the graph.
 void infer_types(Graph &graph, Node &node);
 
-// Throws InternalError that names the first broken rule: order, users, arity, types as the shape rules
-// give them, symbols declared (verify.cpp).
+// Throws InternalError that names the first broken rule: order, users, arity, types as the shape
+// rules give them, symbols declared (verify.cpp).
 void verify(const Graph &graph);
 
 // The constant behind a value (through nothing else), or null.

@@ -1,11 +1,13 @@
-// Plain facts about kernels that both sides need: the fuse passes to decide, the kernel templates to keep.
+// Plain facts about kernels that both sides need: the fuse passes to decide, the kernel templates
+// to keep.
 //
 // A kernel node's region is made of
-//   prologue:  Elementwise, View, Lookup and Leaf ops between the region's inputs and the root's operands;
-//   root:      at most one op of class Root (or one Library op, alone);
-//   epilogue:  Elementwise ops over the root's result (other operands may come from prologue ops), and View
+//   prologue:  Elementwise, View, Lookup and Leaf ops between the region's inputs and the root's
+//   operands; root:      at most one op of class Root (or one Library op, alone); epilogue:
+//   Elementwise ops over the root's result (other operands may come from prologue ops), and View
 //              ops that only reorder or regroup the root's elements.
-// The region's outputs: the end of the epilogue; for norms also the root's first operand (the residual sum).
+// The region's outputs: the end of the epilogue; for norms also the root's first operand (the
+// residual sum).
 #pragma once
 
 #include <cstdint>
@@ -23,19 +25,21 @@ inline constexpr int64_t kPanelColumns = 16;
 // Positions in a block of a cache (Append), whatever the element type.
 inline constexpr int64_t kCacheBlock = 16;
 
-// A contraction over K is one chain of fused multiply-adds for each block of this many k, ascending, from
-// zero; the blocks' sums are added in order. Never changed: it defines the bits of every release.
+// A contraction over K is one chain of fused multiply-adds for each block of this many k,
+// ascending, from zero; the blocks' sums are added in order. Never changed: it defines the bits of
+// every release.
 inline constexpr int64_t kContractionBlock = 384;
 
-// Sums across a row have 16 partial sums (index k mod 16, k ascending) and one tree: lanes i and i + 8,
-// then i and i + 4, i + 2, i + 1.
+// Sums across a row have 16 partial sums (index k mod 16, k ascending) and one tree: lanes i and i
+// + 8, then i and i + 4, i + 2, i + 1.
 inline constexpr int64_t kSumLanes = 16;
 
 struct KernelTraits {
   bool elementwise_epilogue = false;  // Elementwise ops on the root's result may join
-  bool view_epilogue = false;         // a reorder of the result may join: one that output_strides finds
+  bool view_epilogue = false;  // a reorder of the result may join: one that output_strides finds
   bool elementwise_prologue = false;  // operands may be formulas, not only views, of the inputs
-  bool row_prologue = false;  // operands may be rows that are looked up: Gather, not on the last axis
+  bool row_prologue =
+      false;  // operands may be rows that are looked up: Gather, not on the last axis
   bool extra_first_operand_output = false;  // may also store the root's first operand
 };
 

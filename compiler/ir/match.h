@@ -3,8 +3,9 @@
 //   Value *x, *w, *b;
 //   if (match(root, op(Op::Add, op(Op::MatMul, any(&x), any(&w)).one_use(), constant(&b)))) ...
 //
-// Commutative ops (add, mul, min, max, and, or, equal) try both orders. Captures are assigned only when
-// the whole pattern matches. A capture that occurs twice must capture the same value (`same(&x)`).
+// Commutative ops (add, mul, min, max, and, or, equal) try both orders. Captures are assigned only
+// when the whole pattern matches. A capture that occurs twice must capture the same value
+// (`same(&x)`).
 #pragma once
 
 #include <functional>
@@ -20,19 +21,21 @@ namespace sylvite {
 
 class Pattern {
  public:
-  Pattern one_use() const;                                     // the value has exactly one user and is no output
-  Pattern where(std::function<bool(const Value &)> test) const;  // an extra condition on the matched value
-  Pattern into(Value **capture) const;                          // captures the matched value too
+  Pattern one_use() const;  // the value has exactly one user and is no output
+  Pattern where(
+      std::function<bool(const Value &)> test) const;  // an extra condition on the matched value
+  Pattern into(Value **capture) const;                 // captures the matched value too
 
   struct Data;
   std::shared_ptr<const Data> data;
 };
 
 Pattern any(Value **capture = nullptr);
-Pattern same(Value **captured);              // the value captured earlier in this pattern
-Pattern constant(Value **capture = nullptr); // a constant
-Pattern scalar(double *capture);             // a constant whose elements are all one number
-Pattern number(double expected, double tolerance = 0);  // such a number, this one (relative tolerance)
+Pattern same(Value **captured);               // the value captured earlier in this pattern
+Pattern constant(Value **capture = nullptr);  // a constant
+Pattern scalar(double *capture);              // a constant whose elements are all one number
+Pattern number(double expected,
+               double tolerance = 0);  // such a number, this one (relative tolerance)
 template <typename... Operands>
 Pattern op(Op kind, Operands... operands);
 Pattern op_of(Op kind, std::vector<Pattern> operands);

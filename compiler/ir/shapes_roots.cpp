@@ -338,11 +338,11 @@ Types infer_append(Inference &inference) {
   require_same_dtype(inference, 0, 2);
   const Shape &pool = inference.shape(0), &table = inference.shape(1), &rows = inference.shape(2);
   inference.require(inference.dtype(1) == DType::I32, "the table must be i32");
-  inference.require(pool.size() == 4 && table.size() == 2 && rows.size() == 4 &&
-                        pool[2].is(kCacheBlock),
-                    "expected a pool [blocks, heads, ", kCacheBlock,
-                    ", size], a table [batch, columns] and rows [batch, heads, length, size], got ",
-                    to_string(pool), ", ", to_string(table), " and ", to_string(rows));
+  inference.require(
+      pool.size() == 4 && table.size() == 2 && rows.size() == 4 && pool[2].is(kCacheBlock),
+      "expected a pool [blocks, heads, ", kCacheBlock,
+      ", size], a table [batch, columns] and rows [batch, heads, length, size], got ",
+      to_string(pool), ", ", to_string(table), " and ", to_string(rows));
   inference.same_shape({pool[1], pool[3]}, {rows[1], rows[3]},
                        "heads and size of the pool and of the rows");
   inference.same_shape({table[0]}, {rows[0]}, "the batch of the table and of the rows");

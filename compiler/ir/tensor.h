@@ -22,7 +22,8 @@ bool is_float(DType dtype);
 bool is_integer(DType dtype);  // Bool is not an integer
 bool is_signed(DType dtype);
 
-// A dense row-major tensor whose bytes may be borrowed from a mapped model file. Immutable once shared.
+// A dense row-major tensor whose bytes may be borrowed from a mapped model file. Immutable once
+// shared.
 class Tensor {
  public:
   Tensor() = default;
@@ -43,7 +44,8 @@ class Tensor {
   // Only for tensors that own their bytes.
   std::byte *mutable_bytes();
 
-  // Element i (row-major) as a double; exact for all but 64-bit integers beyond 2^53, for which at_int is.
+  // Element i (row-major) as a double; exact for all but 64-bit integers beyond 2^53, for which
+  // at_int is.
   double at(int64_t i) const;
   int64_t at_int(int64_t i) const;
   // Rounds to the element type (floats: to nearest even; integers: truncated and wrapped).

@@ -1,4 +1,5 @@
-// The text form of graphs: print, parse back. docs/ir.md is its reference; pass tests are written in it.
+// The text form of graphs: print, parse back. docs/ir.md is its reference; pass tests are written
+// in it.
 //
 //   graph vit (pixel_values: f32[batch, 3, 48, 48]) {
 //     symbol batch in [1, inf)
@@ -9,8 +10,8 @@
 //     return y as logits
 //   }
 //
-// Large constants print as `f32[768, 768] #1f3a...` (a hash); such text does not parse back without the
-// tensors, so tests use small ones or `@name: f32[768,768]` inputs.
+// Large constants print as `f32[768, 768] #1f3a...` (a hash); such text does not parse back without
+// the tensors, so tests use small ones or `@name: f32[768,768]` inputs.
 #pragma once
 
 #include <memory>

@@ -51,8 +51,8 @@ KernelBody pool_template(TemplateInput &input) {
   const Expr larger =
       type.is_float() ? exact(value > before) || is_nan_exact(value) : value > before;
   const Expr joined = average ? exact(before + value) : select(larger, value, before);
-  fold(x, y, u) =
-      step_over(r, window.inside.defined() ? select(window.inside, joined, before) : joined, before);
+  fold(x, y, u) = step_over(
+      r, window.inside.defined() ? select(window.inside, joined, before) : joined, before);
 
   std::vector<Func> rows = {fold};
   Expr result = fold(x, y, u);

@@ -31,7 +31,7 @@ class PendingFile {
 
   bool write(const void *data, size_t size);  // false: call commit or check, which report it
   void skip_to(int64_t offset);               // zeroes, as a hole where the file system can
-  void check() const;  // for what went wrong so far
+  void check() const;                         // for what went wrong so far
   void commit();
 
  private:

@@ -1,5 +1,5 @@
-// The models of tests/models that this stage must fuse: as many blocks as their architecture has, and the
-// same values in front of the pipeline, behind it, and with all fusions off.
+// The models of tests/models that this stage must fuse: as many blocks as their architecture has,
+// and the same values in front of the pipeline, behind it, and with all fusions off.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -14,7 +14,8 @@
 namespace sylvite {
 namespace {
 
-const std::filesystem::path kModels = std::filesystem::path(SYLVITE_SOURCE_DIR) / "tests" / "models";
+const std::filesystem::path kModels =
+    std::filesystem::path(SYLVITE_SOURCE_DIR) / "tests" / "models";
 
 std::unique_ptr<Graph> imported(const std::string &name) {
   return std::move(import_onnx(kModels / name / "model.onnx").graph);
