@@ -17,47 +17,23 @@ The peak of the machine, fused multiply-adds, is measured by `PROGRAM --bench` i
 environment of their own (pip, 600 MB), once. Nothing else should run meanwhile; --realtime as root pins what has
 one thread."""
 
-import argparse
 import json
-import os
 import pathlib
 import statistics
 import sys
 
-from processes import PACKAGES, ROOT, Process, end_with_us, numbers, output_of, say, scheduled, set_up_peers
+from processes import (PACKAGES, Process, count_of, output_of, parse, parser_of, say, scheduled, set_up_peers,
+                       take_turns)
 
 PEERS = pathlib.Path(__file__).with_name("model_peers.py")
-ENGINES = ["sylvite", "onnxruntime", "openvino"]
 
 
 def parse_arguments():
-    cores = len(os.sched_getaffinity(0))
-    parser = argparse.ArgumentParser(prog="tools/bench models", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of("models", __doc__, ["sylvite", "onnxruntime", "openvino"], "programs, inputs")
     parser.add_argument("folders", nargs="+", type=pathlib.Path, metavar="FOLDER", help="each with a model.onnx")
     parser.add_argument("--size", default="", metavar="NAME=N,...", help="the inputs' sizes; others are 1")
-    parser.add_argument("--threads", type=numbers, default=sorted({1, cores}), metavar="N,...",
-                        help=f"one and all ({','.join(map(str, sorted({1, cores})))})")
-    parser.add_argument("--repeat", type=int, default=7, metavar="N", help="turns of each engine (7)")
     parser.add_argument("--runs", type=int, default=5, metavar="N", help="runs in a turn (5)")
-    parser.add_argument("--engines", type=lambda text: text.split(","), default=ENGINES, metavar="NAME,...",
-                        help=",".join(ENGINES))
-    parser.add_argument("--realtime", action="store_true",
-                        help="with one thread: chrt -f 10, and taskset to the last core")
-    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="all figures, each run")
-    parser.add_argument("--sylvite", type=pathlib.Path, default=ROOT / "build/bin/sylvite", metavar="FILE",
-                        help="the compiler (build/bin/sylvite)")
-    parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build/bench", metavar="DIR",
-                        help="programs, inputs, the peers' environment (build/bench)")
-    a = parser.parse_args()
-    if not set(a.engines) <= set(ENGINES) or not a.engines:
-        parser.error(f"--engines: some of {','.join(ENGINES)}")
-    for folder in a.folders:
-        if not (folder / "model.onnx").exists():
-            parser.error(f"{folder}: expected a folder with a model.onnx")
-    if not a.sylvite.exists():
-        sys.exit(f"tools/bench: {a.sylvite} is not built; run tools/test or tools/demo")
-    return a
+    return parse(parser, "model.onnx")
 
 
 class Sylvite:
@@ -99,13 +75,8 @@ def measure(a, folder, python):
                 engines[name].ask("", 1)
             engines[name].pause(True)
         times = {name: [] for name in engines}
-        for turn in range(a.repeat):
-            say(f"{folder.name}, {threads} thread{'s' * (threads > 1)}: {turn + 1} of {a.repeat}")
-            for i in range(len(a.engines)):
-                name = a.engines[(i + turn) % len(a.engines)]
-                engines[name].pause(False)
-                times[name] += engines[name].turn(a.runs)
-                engines[name].pause(True)
+        take_turns(a, f"{folder.name}, {count_of(threads)}", engines,
+                   lambda name: times[name].extend(engines[name].turn(a.runs)))
         for name, engine in engines.items():
             rows.append({"engine": name, "threads": threads, "median": statistics.median(times[name]),
                          "least": min(times[name]), "seconds": times[name]})
@@ -123,7 +94,7 @@ def print_model(result):
     print(f"## {result['model']} {result['size']}\n")
     for row in result["rows"]:
         if row["engine"] == "sylvite":
-            print(f"{row['isa']}, {row['threads']} thread{'s' * (row['threads'] > 1)}: {row['flops'] / 1e9:.1f} GFLOP "
+            print(f"{row['isa']}, {count_of(row['threads'])}: {row['flops'] / 1e9:.1f} GFLOP "
                   f"a run, peak {row['peak_flops'] / 1e9:.0f} GFLOP/s  ")
     print("\n| threads | | median | least | times Sylvite's | greatest difference |\n|---|---|---|---|---|---|")
     ours = {row["threads"]: row["median"] for row in result["rows"] if row["engine"] == "sylvite"}
@@ -136,9 +107,6 @@ def print_model(result):
 
 def main():
     a = parse_arguments()
-    end_with_us()
-    a.work.mkdir(parents=True, exist_ok=True)
-    a.work = a.work.resolve()
     python = set_up_peers(a)
     results = []
     for folder in a.folders:

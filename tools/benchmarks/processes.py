@@ -1,5 +1,6 @@
-"""What the measurements beside peers share: programs as processes that wait while others are measured."""
+"""What the measurements beside peers share: options, and programs as processes that wait while others are measured."""
 
+import argparse
 import atexit
 import os
 import pathlib
@@ -23,6 +24,58 @@ def end_with_us():
 
 def numbers(text):
     return [int(word) for word in text.split(",")]
+
+
+def parser_of(command, text, engines, work):
+    """With the options that all measurements have."""
+    threads = sorted({1, len(os.sched_getaffinity(0))})
+    parser = argparse.ArgumentParser(prog=f"tools/bench {command}", description=text,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=numbers, default=threads, metavar="N,...",
+                        help=f"one and all ({','.join(map(str, threads))})")
+    parser.add_argument("--repeat", type=int, default=7, metavar="N", help="turns of each engine (7)")
+    parser.add_argument("--engines", type=lambda text: text.split(","), default=engines, metavar="NAME,...",
+                        help=",".join(engines))
+    parser.add_argument("--realtime", action="store_true",
+                        help="with one thread: chrt -f 10, and taskset to the last core")
+    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="all figures, each turn")
+    parser.add_argument("--sylvite", type=pathlib.Path, default=ROOT / "build/bin/sylvite", metavar="FILE",
+                        help="the compiler (build/bin/sylvite)")
+    parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build/bench", metavar="DIR",
+                        help=f"{work}, the peers' environment (build/bench)")
+    return parser
+
+
+def parse(parser, file):
+    """The options, checked; each folder holds `file`."""
+    a = parser.parse_args()
+    engines = parser.get_default("engines")
+    if not set(a.engines) <= set(engines):
+        parser.error(f"--engines: some of {','.join(engines)}")
+    for folder in a.folders:
+        if not (folder / file).exists():
+            parser.error(f"{folder}: expected a folder with {file}")
+    if not a.sylvite.exists():
+        sys.exit(f"tools/bench: {a.sylvite} is not built; run tools/test or tools/demo")
+    end_with_us()
+    a.work.mkdir(parents=True, exist_ok=True)
+    a.work = a.work.resolve()
+    return a
+
+
+def count_of(threads):
+    return f"{threads} thread{'s' * (threads > 1)}"
+
+
+def take_turns(a, what, engines, turn):
+    """Calls turn(name) for each engine, --repeat times, the others paused. Whoever was first is last the next time."""
+    for i in range(a.repeat):
+        say(f"{what}: {i + 1} of {a.repeat}")
+        for k in range(len(a.engines)):
+            name = a.engines[(k + i) % len(a.engines)]
+            engines[name].pause(False)
+            turn(name)
+            engines[name].pause(True)
 
 
 def say(text):

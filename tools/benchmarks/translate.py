@@ -25,9 +25,7 @@ The peers get an environment of their own (pip, 600 MB), once. Nothing else shou
 --realtime as root pins the rows with one thread (docs/performance.md); those with more need an idle machine: under
 real-time priority, threads of the peers that wait for each other do so on each other's core."""
 
-import argparse
 import json
-import os
 import pathlib
 import re
 import statistics
@@ -35,17 +33,15 @@ import subprocess
 import sys
 import time
 
-from processes import PACKAGES, ROOT, Process, end_with_us, numbers, output_of, say, scheduled, set_up_peers
+from processes import (PACKAGES, ROOT, Process, count_of, numbers, output_of, parse, parser_of, say, scheduled,
+                       set_up_peers, take_turns)
 
 BUNDLED = ROOT / "examples" / "translate"
 PEERS = pathlib.Path(__file__).with_name("translate_peers.py")
-ENGINES = ["sylvite", "onnxruntime", "ctranslate2"]
 
 
 def parse_arguments():
-    cores = len(os.sched_getaffinity(0))
-    parser = argparse.ArgumentParser(prog="tools/bench translate", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of("translate", __doc__, ["sylvite", "onnxruntime", "ctranslate2"], "programs, converted models")
     parser.add_argument("folders", nargs="*", type=pathlib.Path, metavar="FOLDER",
                         help="exported Marian models to measure as well; their translations stop at --max-length")
     parser.add_argument("--max-length", type=int, default=32, metavar="N",
@@ -53,28 +49,8 @@ def parse_arguments():
     parser.add_argument("--count", type=int, default=16, metavar="N",
                         help="sentences for FOLDER's model at batch 1 (16); else four batches")
     parser.add_argument("--batch", type=numbers, default=[1, 32], metavar="N,...", help="1,32")
-    parser.add_argument("--threads", type=numbers, default=sorted({1, cores}), metavar="N,...",
-                        help=f"one and all ({','.join(map(str, sorted({1, cores})))})")
-    parser.add_argument("--repeat", type=int, default=7, metavar="N", help="repetitions (7)")
-    parser.add_argument("--engines", type=lambda text: text.split(","), default=ENGINES, metavar="NAME,...",
-                        help=",".join(ENGINES))
     parser.add_argument("--no-bundled", action="store_true", help="only the FOLDERs")
-    parser.add_argument("--realtime", action="store_true",
-                        help="with one thread: chrt -f 10, and taskset to the last core")
-    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="all figures, each repetition")
-    parser.add_argument("--sylvite", type=pathlib.Path, default=ROOT / "build/bin/sylvite", metavar="FILE",
-                        help="the compiler (build/bin/sylvite)")
-    parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build/bench", metavar="DIR",
-                        help="programs, converted models, the peers' environment (build/bench)")
-    a = parser.parse_args()
-    if not set(a.engines) <= set(ENGINES) or not a.engines:
-        parser.error(f"--engines: some of {','.join(ENGINES)}")
-    for folder in a.folders:
-        if not (folder / "decoder_with_past_model.onnx").exists():
-            parser.error(f"{folder}: expected the files of an exported Marian model, decoder_with_past_model.onnx...")
-    if not a.sylvite.exists():
-        sys.exit(f"tools/bench: {a.sylvite} is not built; run tools/test or tools/demo")
-    return a
+    return parse(parser, "decoder_with_past_model.onnx")
 
 
 class Sylvite(Process):
@@ -169,13 +145,8 @@ def measure_row(a, model, sentences, threads, batch):
         rows[engine] = {"engine": engine, "threads": threads, "batch": batch, "sentences": len(sentences),
                         "same_tokens": sum(x == y for x, y in zip(ours, found)), "words": words, "steps": steps,
                         "tokens": sum(len(ids) + (len(ids) < model.most) for ids in found), "seconds": []}
-    for repetition in range(a.repeat):
-        say(f"{model.name}, {threads} thread{'s' * (threads > 1)}, batch {batch}: {repetition + 1} of {a.repeat}")
-        for i in range(len(a.engines)):
-            engine = a.engines[(i + repetition) % len(a.engines)]
-            processes[engine].pause(False)
-            rows[engine]["seconds"].append(processes[engine].translate(sentences)[0])
-            processes[engine].pause(True)
+    take_turns(a, f"{model.name}, {count_of(threads)}, batch {batch}", processes,
+               lambda engine: rows[engine]["seconds"].append(processes[engine].translate(sentences)[0]))
     for engine, row in rows.items():
         median = statistics.median(row["seconds"])
         row |= {"peak_megabytes": processes[engine].end(), "tokens_per_second": row["tokens"] / median,
@@ -212,7 +183,7 @@ def installed(python, engine):
 def print_model(result):
     print(f"## {result['model']}\n")
     for peak in result["machine"]:
-        print(f"{peak['cpu']}, {peak['isa']}, {peak['threads']} thread{'s' * (peak['threads'] > 1)}: "
+        print(f"{peak['cpu']}, {peak['isa']}, {count_of(peak['threads'])}: "
               f"{peak['gflops']:.0f} GFLOP/s of multiply-adds, {peak['read_bandwidth'] / 1e9:.1f} GB/s read over "
               f"the {result['step_bytes'] / 1e6:.1f} MB of a step's weights  ")
     print(f"\nThe program's weights: {result['weights'] / 1e6:.1f} MB. At most {result['max_length']} tokens "
@@ -234,9 +205,6 @@ def print_model(result):
 
 def main():
     a = parse_arguments()
-    end_with_us()
-    a.work.mkdir(parents=True, exist_ok=True)
-    a.work = a.work.resolve()
     python = set_up_peers(a)
     sentences = PEERS.with_name("sentences.txt").read_text(encoding="utf-8").splitlines()
     results = []
