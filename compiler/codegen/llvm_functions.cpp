@@ -741,24 +741,40 @@ class RunWriter : public StepsWriter {
         break;
       case PlanEvent::Kind::IfBegin: {
         llvm::BasicBlock *const then_block = new_block("then");
-        ifs_.push_back({new_block("else"), new_block("if_end")});
-        builder_.CreateCondBr(condition(event.condition), then_block, ifs_.back().first);
+        ifs_.push_back({new_block("else"), new_block("if_end"), nullptr, {}});
+        builder_.CreateCondBr(condition(event.condition), then_block, ifs_.back().otherwise);
         builder_.SetInsertPoint(then_block);
         enter();
         break;
       }
+      case PlanEvent::Kind::Size:
+        ifs_.back().sizes[event.symbol].push_back(dims_.value(event.trip));
+        break;
       case PlanEvent::Kind::IfElse:
-        builder_.CreateBr(ifs_.back().second);
-        builder_.SetInsertPoint(ifs_.back().first);
+        ifs_.back().then_end = builder_.GetInsertBlock();
+        builder_.CreateBr(ifs_.back().end);
+        builder_.SetInsertPoint(ifs_.back().otherwise);
         leave();
         enter();
         break;
       case PlanEvent::Kind::IfEnd:
-        builder_.CreateBr(ifs_.back().second);
-        builder_.SetInsertPoint(ifs_.back().second);
-        leave();
-        ifs_.pop_back();
+        end_if();
         break;
+    }
+  }
+
+  void end_if() {
+    const If open = std::move(ifs_.back());
+    ifs_.pop_back();
+    llvm::BasicBlock *const else_end = builder_.GetInsertBlock();
+    builder_.CreateBr(open.end);
+    builder_.SetInsertPoint(open.end);
+    leave();
+    for (const auto &[symbol, values] : open.sizes) {
+      llvm::PHINode *const size = builder_.CreatePHI(builder_.getInt64Ty(), 2);
+      size->addIncoming(values.at(0), open.then_end);
+      size->addIncoming(values.at(1), else_end);
+      bind_variable(symbol, size);
     }
   }
 
@@ -812,7 +828,11 @@ class RunWriter : public StepsWriter {
   DimWriter costs_;
   llvm::Value *symbols_ = nullptr;
   size_t check_ = 0;
-  std::vector<std::pair<llvm::BasicBlock *, llvm::BasicBlock *>> ifs_;  // else, end
+  struct If {
+    llvm::BasicBlock *otherwise = nullptr, *end = nullptr, *then_end = nullptr;
+    std::map<std::string, std::vector<llvm::Value *>> sizes;  // by symbol, of each branch
+  };
+  std::vector<If> ifs_;  // that are open
 };
 
 // Costs of a call in a loop are those of all iterations that may be made; both branches of an If
@@ -856,10 +876,18 @@ class CostsWriter : public StepsWriter {
   void write_event(const PlanEvent &event) override {
     if (event.kind == PlanEvent::Kind::LoopBegin) {
       begin_loop(event, builder_.getTrue());
+    } else if (event.kind == PlanEvent::Kind::Size) {
+      llvm::Value *&size = sizes_[event.symbol];
+      llvm::Value *const own = dims_.value(event.trip);
+      size =
+          size == nullptr ? own : builder_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, size, own);
+      bind_variable(event.symbol, size);
     } else if (event.kind == PlanEvent::Kind::LoopEnd) {
       end_loop();
     }
   }
+
+  std::map<std::string, llvm::Value *> sizes_;  // that branches decide: the largest so far
 };
 
 }  // namespace

@@ -174,6 +174,7 @@ struct PlanBuilder {
   void find_calls(const Graph &nodes);
   void find_calls_of_kernel(const Node &node);
   void find_calls_of_if(const Node &node);
+  void add_sizes(const Node &node, const Graph &branch);
   void find_calls_of_loop(const Node &node);
   void end_iteration(const Node &node, const LoopParts &parts);
   void number_inputs_and_outputs();
@@ -230,6 +231,7 @@ void PlanBuilder::find_calls_of_if(const Node &node) {
       reshape_of[branch->inputs()[i - 1]] = node.input(i);
     }
     find_calls(*branch);
+    add_sizes(node, *branch);
     for (size_t i = 0; i < node.outputs.size(); ++i) {
       const Value *made = storage(branch->output(i));
       const bool fresh = made->producer != nullptr && made->producer->op == Op::Kernel &&
@@ -242,6 +244,30 @@ void PlanBuilder::find_calls_of_if(const Node &node) {
     }
   }
   add_event(PlanEvent::Kind::IfEnd);
+}
+
+// The sizes that a branch gives to results in which branches differ. Once both are known, they
+// bound what the size may be.
+void PlanBuilder::add_sizes(const Node &node, const Graph &branch) {
+  const Graph &first = *node.regions.front();
+  for (size_t i = 0; i < node.outputs.size(); ++i) {
+    const Shape &shape = node.output(i)->type.shape, &own = branch.output(i)->type.shape;
+    for (size_t axis = 0; axis < shape.size(); ++axis) {
+      const Dim &other = first.output(i)->type.shape[axis];
+      const std::optional<std::string> symbol = shape[axis].as_symbol();
+      const SymbolInfo *const info = symbol ? plan.symbols.find(*symbol) : nullptr;
+      if (info == nullptr || info->kind != SymbolKind::Data || shape[axis] == own[axis]) {
+        continue;
+      }
+      PlanEvent &event = add_event(PlanEvent::Kind::Size).event;
+      event.symbol = *symbol;
+      event.trip = own[axis];
+      if (&branch != &first) {
+        plan.variables.push_back({*symbol, simplify(min(own[axis], other), plan.symbols),
+                                  simplify(max(own[axis], other), plan.symbols)});
+      }
+    }
+  }
 }
 
 // A carried value has one buffer, as large as it ever gets, which the body reads and which is the

@@ -71,6 +71,7 @@ struct PlanEvent {
     LoopBegin,  // up to its LoopEnd runs `trip` times, with `symbol` as 0, 1, ...
     LoopTest,   // `condition` says whether there is another iteration
     LoopEnd,
+    Size,     // in a branch: what `symbol` is behind the If, `trip`
     IfBegin,  // up to its IfElse where `condition` is true, from there to its IfEnd where not
     IfElse,
     IfEnd,

@@ -149,6 +149,9 @@ void print_event(std::ostringstream &out, const PlanEvent &event) {
     case PlanEvent::Kind::LoopEnd:
       out << "       end of loop\n";
       break;
+    case PlanEvent::Kind::Size:
+      out << "       " << event.symbol << " = " << event.trip.str() << '\n';
+      break;
     case PlanEvent::Kind::IfBegin:
       out << "       if" << condition << '\n';
       break;

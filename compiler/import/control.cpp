@@ -65,6 +65,33 @@ void require_depth(int depth) {
   }
 }
 
+// The sizes of an If's results, all in order, with symbols for those in which the branches differ;
+// none where they differ nowhere, or in more than sizes.
+std::vector<Dim> sizes_of_branches(const Graph &first, const Graph &second, Graph &outer) {
+  SymbolTable &symbols = outer.symbol_table();
+  std::vector<Dim> sizes;
+  bool varies = false;
+  for (size_t i = 0; i < first.output_count(); ++i) {
+    const TensorType &a = first.output(i)->type, &b = second.output(i)->type;
+    if (a.dtype != b.dtype || a.rank() != b.rank()) {
+      return {};
+    }
+    for (size_t axis = 0; axis < a.shape.size(); ++axis) {
+      sizes.push_back(a.shape[axis]);
+      if (prove_equal(a.shape[axis], b.shape[axis], symbols)) {
+        continue;
+      }
+      varies = true;
+      const std::string name = symbols.fresh_name("branch_size");
+      const std::optional<int64_t> most = symbols.upper_bound(max(a.shape[axis], b.shape[axis]));
+      const int64_t least = symbols.lower_bound(min(a.shape[axis], b.shape[axis])).value_or(0);
+      symbols.declare(name, {SymbolKind::Data, std::max<int64_t>(0, least), most});
+      sizes.back() = Dim::symbol(name);
+    }
+  }
+  return varies ? sizes : std::vector<Dim>{};
+}
+
 // A place to build nodes for `view` in another graph than its own.
 OnnxNode builder_for(const OnnxNode &view, Graph &graph) {
   return OnnxNode(graph, view.op_type(), view.opset(), {view.name()}, {}, {},
@@ -179,8 +206,13 @@ void Importer::import_branches(const onnx::NodeProto &node, OnnxNode &view, Scop
   drop_unused(body.regions, body.captured, 0);
   std::vector<Value *> inputs = body.captured;
   inputs.insert(inputs.begin(), view.input(0));
-  const Node *const made =
-      outer.add(Op::If, std::move(inputs), {}, std::move(regions), {view.name()});
+  Attributes attributes;
+  if (const std::vector<Dim> sizes = sizes_of_branches(*regions[0], *regions[1], outer);
+      !sizes.empty()) {
+    attributes.set("sizes", sizes);
+  }
+  const Node *const made = outer.add(Op::If, std::move(inputs), std::move(attributes),
+                                     std::move(regions), {view.name()});
   for (const std::unique_ptr<Value> &output : made->outputs) {
     results.push_back({output.get()});
   }

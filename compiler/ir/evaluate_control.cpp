@@ -60,8 +60,17 @@ Tensors evaluate_loop(const Node &node, const Tensors &operands, SymbolValues &s
 
 Tensors evaluate_control(const Node &node, const Tensors &operands, SymbolValues &symbols) {
   if (node.op == Op::If) {
-    return evaluate_region(*node.regions[is_true(operands[0]) ? 0 : 1],
-                           {operands.begin() + 1, operands.end()}, symbols);
+    Tensors results = evaluate_region(*node.regions[is_true(operands[0]) ? 0 : 1],
+                                      {operands.begin() + 1, operands.end()}, symbols);
+    for (size_t i = 0; i < results.size(); ++i) {  // sizes that the branch decides
+      const Shape &shape = node.output(i)->type.shape;
+      for (size_t axis = 0; axis < shape.size(); ++axis) {
+        if (const std::optional<std::string> symbol = shape[axis].as_symbol()) {
+          symbols.try_emplace(*symbol, results[i].shape()[axis]);
+        }
+      }
+    }
+    return results;
   }
   return evaluate_loop(node, operands, symbols);
 }

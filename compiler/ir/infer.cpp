@@ -98,6 +98,7 @@ constexpr AttributeRule kAttributeRules[] = {
     {Op::ScatterElements, "axis", Kind::Integer, kRequired},
     {Op::ScatterElements, "reduction", Kind::Text, kOptional},
     {Op::Kernel, "root", Kind::Text, kRequired},
+    {Op::If, "sizes", Kind::Dims, kOptional},
     {Op::Loop, "trip", Kind::Dims, kRequired},
     {Op::Loop, "iteration", Kind::Text, kRequired},
     {Op::Loop, "carried", Kind::Integer, kRequired},

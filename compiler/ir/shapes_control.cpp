@@ -74,12 +74,34 @@ Types infer_if(Inference &inference) {
   inference.require(first.output_count() >= 1 && first.output_count() == second.output_count(),
                     "its branches give ", first.output_count(), " and ", second.output_count(),
                     " outputs");
+  const bool varies = inference.attributes().has("sizes");
+  size_t next = 0;  // of `sizes`
   Types types;
   for (size_t i = 0; i < first.output_count(); ++i) {
-    same_type(inference, first.output(i)->type, second.output(i)->type,
-              nth("the types that its branches give to output ", i));
-    types.push_back(first.output(i)->type);
+    const TensorType &a = first.output(i)->type, &b = second.output(i)->type;
+    if (!varies) {
+      same_type(inference, a, b, nth("the types that its branches give to output ", i));
+      types.push_back(first.output(i)->type);
+      continue;
+    }
+    const std::vector<Dim> &sizes = inference.attributes().dims("sizes");
+    inference.require(
+        a.dtype == b.dtype && a.rank() == b.rank() && next + a.shape.size() <= sizes.size(),
+        "its branches give ", to_string(a), " and ", to_string(b), " to output ", i);
+    types.push_back({a.dtype, {}});
+    for (size_t axis = 0; axis < a.shape.size(); ++axis) {
+      const Dim &size = sizes[next++];
+      types.back().shape.push_back(size);
+      if (!prove_equal(size, a.shape[axis], inference.symbols()) ||
+          !prove_equal(size, b.shape[axis], inference.symbols())) {
+        inference.require(size.as_symbol().has_value(), "output ", i, " has the size ", size.str(),
+                          " on axis ", axis, ", which its branches do not give it");
+        require_symbol(inference, *size.as_symbol());
+      }
+    }
   }
+  inference.require(!varies || next == inference.attributes().dims("sizes").size(),
+                    "has more sizes than its results have axes");
   return types;
 }
 

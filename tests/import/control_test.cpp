@@ -169,6 +169,23 @@ TEST(ImportIf, ThatOnlyARunDecides) {
   EXPECT_THAT(values_of(run_model(model, {x, bools({}, {0})})[1]), ElementsAre(1, 3));
 }
 
+TEST(ImportIf, WhoseBranchesGiveOtherSizes) {
+  const onnx::ModelProto model = graph(R"((float[n] x, float[m] z, bool flag) => (y, r, s) {
+      y, s = If (flag) <
+        then_branch = t () => (float[k] p, float[n] u) {
+          p = Concat<axis = 0>(x, z)
+          u = Neg(x)
+        },
+        else_branch = e () => (float[k] q, float[n] v) { q = Abs(x)  v = Identity(x) }>
+      r = Neg(y)
+    })");
+  EXPECT_EQ(to_string(import_model(model).graph->output(1)->type), "f32[branch_size]");
+  EXPECT_EQ(to_string(import_model(model).graph->output(2)->type), "f32[n]");
+  const Tensor x = floats({1}, {-1}), z = floats({2}, {2, 3});
+  EXPECT_THAT(values_of(run_model(model, {x, z, bools({}, {1})})[1]), ElementsAre(1, -2, -3));
+  EXPECT_THAT(values_of(run_model(model, {x, z, bools({}, {0})})[1]), ElementsAre(-1));
+}
+
 TEST(ImportSequences, AreListsOfValues) {
   const onnx::ModelProto model = graph(R"((float[n, 5] x, float[n, 1] z) => (y, first, count)
     <int64 two = {2}, int64 at = {-1}, int64 zero = {0}> {
@@ -242,10 +259,10 @@ TEST(ImportControlErrors, BodiesThatDoNotFit) {
               HasSubstr("reads 'nowhere', which no node, input or initializer defines"));
   EXPECT_EQ(error_of(graph("(float[2] x, bool c) => (y) { [a] y = If (c) <"
                            "then_branch = t () => (float[2] p) { p = Relu(x) },"
-                           "else_branch = e () => (float[3] q) <float[3] k = {1, 2, 3}>"
+                           "else_branch = e () => (float[1, 3] q) <float[1, 3] k = {1, 2, 3}>"
                            " { q = Abs(k) }> }")),
-            "node 'a' (If): axis 0 of the types that its branches give to output 0 must be equal, "
-            "but are 2 and 3");
+            "node 'a' (If): the types that its branches give to output 0 must be equal, but are "
+            "[2] and [1, 3]");
   EXPECT_EQ(error_of(graph("(float[2] x, bool c) => (y) { [a] y = If (c) <"
                            "then_branch = t () => (float[2] p) { p = Relu(x) },"
                            "else_branch = e () => (float[2] q, float[2] r)"

@@ -261,6 +261,41 @@ TEST(CompiledLoop, HoldsLoopsAndBranches) {
   }
 }
 
+TEST(CompiledIf, GivesOtherSizes) {
+  CompiledGraph graph(R"(graph (x: f32[n, 2], z: f32[m, 2], c: bool[], k: i64[] = [k]) {
+    symbol n in [1, inf)
+    symbol m in [1, inf)
+    symbol k in [0, 100]
+    symbol size in [0, inf) data
+    symbol inner in [0, inf) data
+    symbol i in [0, 99] data
+    y = if(c, x, z) {sizes = [size, 2]} [
+      graph (a: f32[n, 2], b: f32[m, 2]) {
+        p = concat(a, b) {axis = 0}
+        d = constant {value = bool[] (1)}
+        q = if(d, p, b) {sizes = [inner, 2]} [
+          graph (e: f32[n + m, 2], f: f32[m, 2]) { g = neg(e) return g },
+          graph (e: f32[n + m, 2], f: f32[m, 2]) { return f }
+        ]
+        return q
+      },
+      graph (a: f32[n, 2], b: f32[m, 2]) { return b }
+    ]
+    r = exp(y)
+    s = reduce(r) {kind = sum, axes = (0)}
+    t = loop(r) {carried = 1, iteration = i, trip = [k]} [
+      graph (u: f32[size, 2]) { v = neg(u) return v }
+    ]
+    return y, r, s, t
+  })");
+  const Tensor x = floats({1, 2}, {1, 2}), z = floats({3, 2}, {-1, -2, -3, 0, 1, 2});
+  for (const int64_t c : {1, 0, 1}) {
+    const std::vector<Tensor> results =
+        graph.expect_right({x, z, Tensor::of<int64_t>(DType::Bool, {}, {c}), number(3)});
+    EXPECT_EQ(results[1].shape(), (std::vector<int64_t>{c != 0 ? 4 : 3, 2}));
+  }
+}
+
 TEST(CompiledIf, TakesOneBranch) {
   CompiledGraph graph(R"(graph (x: f32[n, 4], c: bool[], w: f32[4, 4]) {
     symbol n in [1, inf)
