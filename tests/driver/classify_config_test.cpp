@@ -16,6 +16,7 @@
 #include "compiler/driver/commands.h"
 #include "compiler/ir/error.h"
 #include "compiler/ir/graph.h"
+#include "tests/temporary_folder.h"
 
 namespace sylvite {
 namespace {
@@ -39,23 +40,17 @@ std::unique_ptr<Graph> model_of(const TensorType &input, const TensorType &outpu
 class ClassifyConfig : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string name = (std::filesystem::temp_directory_path() / "sylvite-config-XXXXXX").string();
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
     write("labels.txt", "cat\ndog\nowl\n");
     use_size(48, 48);
   }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
 
   void use_size(int height, int width, int channels = 3) {
     graph_ = model_of({DType::F32, {Dim::symbol("batch"), channels, height, width}},
                       {DType::F32, {1, 3}});
   }
-  void write(const std::string &name, const std::string &text) {
-    std::ofstream(folder_ / name, std::ios::binary) << text;
-  }
+  void write(const std::string &name, const std::string &text) { folder_.write(name, text); }
   void preprocessor(const std::string &text) { write("preprocessor_config.json", text); }
-  std::filesystem::path model() const { return folder_ / "model.onnx"; }
+  std::filesystem::path model() const { return folder_.path("model.onnx"); }
 
   ClassifyTask read(const ClassifyFlags &flags = {}) {
     return read_classify_task(model(), *graph_, flags);
@@ -77,7 +72,7 @@ class ClassifyConfig : public ::testing::Test {
     return error();
   }
 
-  std::filesystem::path folder_;
+  testing::TemporaryFolder folder_;
   std::unique_ptr<Graph> graph_;
 };
 
@@ -187,7 +182,7 @@ TEST_F(ClassifyConfig, FlagsWin) {
   preprocessor(R"({"size": 224, "resample": 3})");
   write("other.txt", "a\r\nb\r\nc\r\n\r\n");
   ClassifyFlags flags;
-  flags.labels = (folder_ / "other.txt").string();
+  flags.labels = folder_.path("other.txt");
   flags.resize = "shortest:56";
   flags.crop = "48x48";
   flags.resample = "lanczos";
@@ -278,7 +273,7 @@ TEST_F(ClassifyConfig, Labels) {
       HasSubstr("config.json: key 'id2label': has 2 labels, the model's output 'logits' has 3"));
   write("config.json", R"({"model_type": "vit"})");  // without labels: labels.txt
   EXPECT_THAT(read().labels, ElementsAre("cat", "dog", "owl"));
-  std::filesystem::remove(folder_ / "labels.txt");
+  std::filesystem::remove(folder_.path("labels.txt"));
   EXPECT_THAT(
       error(),
       HasSubstr("model.onnx: no labels: neither config.json with 'id2label' nor labels.txt"));
@@ -347,8 +342,8 @@ TEST_F(ClassifyConfig, FilesThatAreNotJson) {
   }
   EXPECT_THAT(error_with(deep), HasSubstr("nested deeper"));
   EXPECT_THAT(error_with(std::string(size_t{9} << 20, ' ')), HasSubstr("is larger than"));
-  std::filesystem::remove(folder_ / "preprocessor_config.json");
-  std::filesystem::create_directory(folder_ / "preprocessor_config.json");
+  std::filesystem::remove(folder_.path("preprocessor_config.json"));
+  std::filesystem::create_directory(folder_.path("preprocessor_config.json"));
   EXPECT_THAT(error(), HasSubstr("preprocessor_config.json: is a folder"));
 }
 

@@ -94,7 +94,7 @@ TEST(CommandLine, BadModelIsOne) {
   TemporaryFolder folder;
   write_file_text(folder.path("text.onnx"), "this is no model\n");
   for (const std::string &model :
-       {std::string("/no/such/model.onnx"), folder.path(), folder.path("text.onnx")}) {
+       {std::string("/no/such/model.onnx"), folder.path().string(), folder.path("text.onnx")}) {
     const CommandResult result = run_sylvite({"compile", model, "-o", folder.path("program")});
     EXPECT_EQ(result.status, 1) << model;
     EXPECT_THAT(result.err, StartsWith("sylvite: "));

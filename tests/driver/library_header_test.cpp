@@ -37,7 +37,7 @@ void expect_compiles(const Plan &plan, const ProgramInfo &info,
         {"-std=gnu++20", folder.path("source.cpp")}}) {
     std::vector<std::string> words = {SYLVITE_CXX, "-fsyntax-only", "-Wall",
                                       "-Wextra",   "-Wpedantic",    "-Wshadow",
-                                      "-Werror",   include,         "-I" + folder.path()};
+                                      "-Werror",   include,         "-I" + folder.path().string()};
     words.insert(words.end(), form.begin(), form.end());
     const CommandResult result = run_command(words);
     EXPECT_EQ(result.status, 0) << result.err << read_file_text(folder.path("odd/odd.h"))

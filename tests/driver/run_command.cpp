@@ -130,23 +130,6 @@ CommandResult run_sylvite(std::vector<std::string> words, const CommandOptions &
   return run_command(words, options);
 }
 
-TemporaryFolder::TemporaryFolder() {
-  std::string pattern = (std::filesystem::temp_directory_path() / "sylvite-test-XXXXXX").string();
-  if (mkdtemp(pattern.data()) == nullptr) {
-    throw std::runtime_error("no temporary folder");
-  }
-  folder_ = pattern;
-}
-
-TemporaryFolder::~TemporaryFolder() {
-  std::error_code error;
-  std::filesystem::remove_all(folder_, error);
-}
-
-std::string TemporaryFolder::path(const std::string &name) const {
-  return name.empty() ? folder_ : folder_ + "/" + name;
-}
-
 std::string read_file_text(const std::string &file) {
   std::ifstream stream(file, std::ios::binary);
   return std::string(std::istreambuf_iterator<char>(stream), {});
@@ -155,6 +138,15 @@ std::string read_file_text(const std::string &file) {
 void write_file_text(const std::string &file, const std::string &text) {
   std::ofstream stream(file, std::ios::binary);
   stream << text;
+}
+
+std::vector<std::string> lines_of(const std::string &text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) {
+    lines.push_back(line);
+  }
+  return lines;
 }
 
 }  // namespace sylvite::testing

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/temporary_folder.h"
+
 namespace sylvite::testing {
 
 struct CommandOptions {
@@ -28,20 +30,8 @@ CommandResult run_command(const std::vector<std::string> &words,
 std::string sylvite_binary();
 CommandResult run_sylvite(std::vector<std::string> words, const CommandOptions &options = {});
 
-// A fresh folder under the system's temporary files, removed at the end.
-class TemporaryFolder {
- public:
-  TemporaryFolder();
-  ~TemporaryFolder();
-  TemporaryFolder(const TemporaryFolder &) = delete;
-  TemporaryFolder &operator=(const TemporaryFolder &) = delete;
-  std::string path(const std::string &name = "") const;
-
- private:
-  std::string folder_;
-};
-
 std::string read_file_text(const std::string &file);
 void write_file_text(const std::string &file, const std::string &text);
+std::vector<std::string> lines_of(const std::string &text);
 
 }  // namespace sylvite::testing

@@ -13,6 +13,7 @@
 
 #include "compiler/ir/error.h"
 #include "tests/runtime/tokenizer_image.h"
+#include "tests/temporary_folder.h"
 
 namespace sylvite {
 namespace {
@@ -48,25 +49,19 @@ std::string simple_vocabulary(const std::string &more) {
   return R"({"</s>": 0, "<unk>": 1, "<pad>": 2, "▁a": 3, "▁b": 4)" + more + "}";
 }
 
-class TokenizerFiles : public testing::Test {
+class TokenizerFiles : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "sylvite-tokenizer-XXXXXX").string();
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
     write("source.spm", model_);
     write("target.spm", model_);
     write("vocab.json", simple_vocabulary(""));
   }
-  void TearDown() override { fs::remove_all(folder_); }
 
-  void write(const std::string &name, const std::string &content) {
-    std::ofstream(folder_ / name, std::ios::binary) << content;
-  }
+  void write(const std::string &name, const std::string &content) { folder_.write(name, content); }
   // What reading the folder says; empty when it is good. Always one line.
   std::string error(std::optional<int64_t> ids = {}) {
     try {
-      read_marian_tokenizers(folder_, ids, ids);
+      read_marian_tokenizers(folder_.path(), ids, ids);
       return "";
     } catch (const ModelError &error) {
       const std::string what = error.what();
@@ -91,14 +86,14 @@ class TokenizerFiles : public testing::Test {
   std::string config_error(const std::string &config) {
     write("tokenizer_config.json", config);
     const std::string what = error();
-    fs::remove(folder_ / "tokenizer_config.json");
+    fs::remove(folder_.path("tokenizer_config.json"));
     return what;
   }
   std::string list_error(const std::string &list, const std::string &unknown = "",
                          std::optional<int64_t> ids = {}) {
     write("words.txt", list);
     TokenizerManifest manifest;
-    manifest.vocabulary = folder_ / "words.txt";
+    manifest.vocabulary = folder_.path("words.txt");
     manifest.unknown = unknown;
     manifest.ids = ids;
     try {
@@ -110,21 +105,21 @@ class TokenizerFiles : public testing::Test {
     }
   }
 
-  fs::path folder_;
+  testing::TemporaryFolder folder_;
   const std::string model_ = piece("<unk>", 2) + piece("▁a") + piece("▁b") + piece("</s>", 3);
 };
 
 TEST_F(TokenizerFiles, SmallestModel) {
   EXPECT_EQ(error(), "");
   EXPECT_EQ(error(5), "");
-  const MarianTokenizers tokenizers = read_marian_tokenizers(folder_, 5, 5);
+  const MarianTokenizers tokenizers = read_marian_tokenizers(folder_.path(), 5, 5);
   EXPECT_EQ(tokenizers.end, 0);
   EXPECT_EQ(tokenizers.pad, 2);
   const TokenizerImage image(tokenizers.source);
   const Result<Tokenizer> tokenizer = image.open();
   ASSERT_TRUE(tokenizer.ok());
   // Without a normalizer_spec its defaults hold: a space in front, extra ones removed.
-  EXPECT_THAT(tokenizer.value().encode("a  b c").value().ids, testing::ElementsAre(3, 4, 1));
+  EXPECT_THAT(tokenizer.value().encode("a  b c").value().ids, ::testing::ElementsAre(3, 4, 1));
   EXPECT_EQ(id_count(tokenizers.source), 5);
   EXPECT_EQ(token_id(tokenizers.source, "▁b", "manifest"), 4);
   EXPECT_THROW(token_id(tokenizers.source, "▁c", "manifest"), ModelError);
@@ -132,13 +127,13 @@ TEST_F(TokenizerFiles, SmallestModel) {
 
 TEST_F(TokenizerFiles, MissingFiles) {
   for (const char *const name : {"source.spm", "target.spm", "vocab.json"}) {
-    const std::string content = content_of(folder_ / name);
-    fs::remove(folder_ / name);
-    EXPECT_THAT(error(), HasSubstr((folder_ / name).string() + ": does not exist; expected "));
+    const std::string content = content_of(folder_.path(name));
+    fs::remove(folder_.path(name));
+    EXPECT_THAT(error(), HasSubstr(folder_.path(name) + ": does not exist; expected "));
     write(name, content);
   }
-  fs::remove(folder_ / "source.spm");
-  fs::create_directory(folder_ / "source.spm");
+  fs::remove(folder_.path("source.spm"));
+  fs::create_directory(folder_.path("source.spm"));
   EXPECT_THAT(error(), HasSubstr("source.spm: is a folder"));
 }
 
@@ -249,7 +244,7 @@ TEST_F(TokenizerFiles, VocabulariesThatDoNotFit) {
               HasSubstr("has no '<pad>'"));
   EXPECT_EQ(vocabulary_error(R"({"</s>": 0, "<unk>": 1, "<pad>": 2, "▁a": 3})"), "");
   EXPECT_THAT(vocabulary_error(R"({"</s>": 0, "<unk>": 1, "<pad>": 2, "a": 3})"),
-              HasSubstr("has only 0 of the 2 pieces of " + (folder_ / "source.spm").string() +
+              HasSubstr("has only 0 of the 2 pieces of " + folder_.path("source.spm") +
                         ": they do not belong together"));
 }
 
@@ -288,7 +283,7 @@ TEST_F(TokenizerFiles, Configuration) {
 TEST_F(TokenizerFiles, SeparateVocabularies) {
   write("tokenizer_config.json", R"({"separate_vocabs": true})");
   write("target_vocab.json", R"({"<pad>": 0, "▁b": 1, "▁a": 2, "</s>": 3, "<unk>": 4})");
-  const MarianTokenizers tokenizers = read_marian_tokenizers(folder_, 5, 5);
+  const MarianTokenizers tokenizers = read_marian_tokenizers(folder_.path(), 5, 5);
   EXPECT_EQ(token_id(tokenizers.source, "▁a", ""), 3);
   EXPECT_EQ(token_id(tokenizers.target, "▁a", ""), 2);
   EXPECT_EQ(tokenizers.end, 0);  // the source's
@@ -299,10 +294,10 @@ TEST_F(TokenizerFiles, SpecialTokensMap) {
   write("vocab.json", simple_vocabulary(R"(, "<end>": 5, "<sep>": 6)"));
   write("special_tokens_map.json",
         R"({"eos_token": "<end>", "additional_special_tokens": ["<sep>"]})");
-  EXPECT_EQ(read_marian_tokenizers(folder_, {}, {}).end, 5);
+  EXPECT_EQ(read_marian_tokenizers(folder_.path(), {}, {}).end, 5);
   write("tokenizer_config.json",
         R"({"added_tokens_decoder": {"0": {"content": "</s>", "special": true}}})");
-  EXPECT_EQ(read_marian_tokenizers(folder_, {}, {}).end, 0);
+  EXPECT_EQ(read_marian_tokenizers(folder_.path(), {}, {}).end, 0);
 }
 
 TEST_F(TokenizerFiles, WordLists) {
@@ -350,7 +345,7 @@ TEST_F(TokenizerFiles, RandomDamage) {
       }
       write("random.model", damaged);
       TokenizerManifest manifest;
-      manifest.model = folder_ / "random.model";
+      manifest.model = folder_.path("random.model");
       try {
         const TokenizerImage image(read_tokenizer(manifest));
         const Result<Tokenizer> tokenizer = image.open();

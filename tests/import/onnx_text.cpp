@@ -12,22 +12,6 @@
 
 namespace sylvite::testing {
 
-TemporaryFolder::TemporaryFolder() {
-  std::string pattern = ::testing::TempDir() + "sylvite_import_XXXXXX";
-  path_ = mkdtemp(pattern.data());
-}
-
-TemporaryFolder::~TemporaryFolder() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
-
-std::filesystem::path TemporaryFolder::write(const std::string &name,
-                                             const std::string &bytes) const {
-  std::ofstream(path_ / name, std::ios::binary) << bytes;
-  return path_ / name;
-}
-
 onnx::ModelProto graph(const std::string &text, int opset) {
   const std::string head =
       "<ir_version: 8, opset_import: [\"\" : " + std::to_string(opset) + ", \"local\" : 1]>\n";

@@ -13,22 +13,9 @@
 
 #include "compiler/import/import.h"
 #include "compiler/ir/tensor.h"
+#include "tests/temporary_folder.h"
 
 namespace sylvite::testing {
-
-// A folder that goes away with the object.
-class TemporaryFolder {
- public:
-  TemporaryFolder();
-  ~TemporaryFolder();
-  TemporaryFolder(const TemporaryFolder &) = delete;
-  TemporaryFolder &operator=(const TemporaryFolder &) = delete;
-  const std::filesystem::path &path() const { return path_; }
-  std::filesystem::path write(const std::string &name, const std::string &bytes) const;
-
- private:
-  std::filesystem::path path_;
-};
 
 // The graph's text after its name; functions may follow.
 onnx::ModelProto graph(const std::string &text, int opset = 17);

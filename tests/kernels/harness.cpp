@@ -17,6 +17,7 @@
 #include "compiler/ir/kernel_traits.h"
 #include "compiler/ir/text.h"
 #include "runtime/abi.h"
+#include "tests/temporary_folder.h"
 
 namespace sylvite {
 namespace {
@@ -24,18 +25,8 @@ namespace {
 constexpr size_t kPage = 4096;
 
 std::filesystem::path test_folder() {
-  static const std::filesystem::path folder = [] {
-    std::string name = (std::filesystem::temp_directory_path() / "test_kernels-XXXXXX").string();
-    SYLVITE_CHECK(mkdtemp(name.data()) != nullptr);
-    return std::filesystem::path(name);
-  }();
-  static const struct Remover {
-    ~Remover() {
-      std::error_code ignored;
-      std::filesystem::remove_all(folder, ignored);
-    }
-  } remover;
-  return folder;
+  static const testing::TemporaryFolder folder;
+  return folder.path();
 }
 
 syl_halide_buffer buffer_at(const void *host) {

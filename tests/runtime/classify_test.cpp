@@ -26,6 +26,7 @@
 #include "runtime/json.h"
 #include "runtime/tasks/classify.h"
 #include "tests/runtime/golden_images.h"
+#include "tests/temporary_folder.h"
 
 namespace sylvite {
 namespace {
@@ -199,19 +200,11 @@ class Classify : public ::testing::Test {
     if (machine_is_old(fake_)) {
       GTEST_SKIP() << "this CPU is below x86-64-v3";
     }
-    std::string name = (std::filesystem::temp_directory_path() / "sylvite-task-XXXXXX").string();
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
-  }
-  void TearDown() override {
-    if (!folder_.empty()) {
-      std::filesystem::remove_all(folder_);
-    }
   }
 
-  std::string path(const std::string &name) const { return (folder_ / name).string(); }
+  std::string path(const std::string &name) const { return folder_.path(name); }
   void copy(const std::string &golden, const std::string &name) const {
-    std::filesystem::copy_file(golden_path(golden), folder_ / name);
+    std::filesystem::copy_file(golden_path(golden), path(name));
   }
 
   struct Outcome {
@@ -243,7 +236,7 @@ class Classify : public ::testing::Test {
   }
 
   Fake fake_;
-  std::filesystem::path folder_;
+  testing::TemporaryFolder folder_;
 };
 
 TEST_F(Classify, PrintsALineAFile) {
@@ -322,15 +315,15 @@ TEST_F(Classify, EqualScoresKeepTheOrderOfLabels) {
 }
 
 TEST_F(Classify, FoldersAreSortedAndNotDescended) {
-  std::filesystem::create_directory(folder_ / "set");
-  std::filesystem::create_directory(folder_ / "set/deeper");
+  std::filesystem::create_directory(path("set"));
+  std::filesystem::create_directory(path("set/deeper"));
   copy("rgb-8.png", "set/b.PNG");
   copy("rgb-444.jpg", "set/c.jpeg");
   copy("grey.jpg", "set/a.jpg");
   copy("grey.jpg", "set/.hidden.jpg");
   copy("rgb-8.png", "set/notes.txt");
   copy("rgb-8.png", "set/deeper/d.png");
-  std::filesystem::create_directory(folder_ / "set/folder.png");
+  std::filesystem::create_directory(path("set/folder.png"));
   ASSERT_EQ(mkfifo(path("set/pipe.png").c_str(), 0600), 0);
   const Outcome outcome = classify({path("set/")}, {.json = true});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
@@ -339,7 +332,7 @@ TEST_F(Classify, FoldersAreSortedAndNotDescended) {
     files.push_back(object["file"]);
   }
   EXPECT_THAT(files, ElementsAre(path("set/a.jpg"), path("set/b.PNG"), path("set/c.jpeg")));
-  std::filesystem::create_directory(folder_ / "empty");
+  std::filesystem::create_directory(path("empty"));
   const Outcome none = classify({path("empty")});
   EXPECT_EQ(none.code, 1);
   EXPECT_EQ(none.err, "program: " + path("empty") + ": has no *.png, *.jpg or *.jpeg files\n");

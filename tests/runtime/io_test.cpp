@@ -27,6 +27,7 @@
 #include "runtime/io/file.h"
 #include "runtime/io/npy.h"
 #include "runtime/io/tensor_file.h"
+#include "tests/temporary_folder.h"
 
 namespace sylvite {
 namespace {
@@ -45,25 +46,18 @@ std::vector<std::byte> golden_bytes(const std::string &name) {
   return bytes.ok() ? bytes.value() : std::vector<std::byte>{};
 }
 
-// A folder of its own for each test, removed at the end.
 class TensorFile : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = (std::filesystem::temp_directory_path() / "sylvite-io-XXXXXX").string();
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-  std::string path(const std::string &name) const { return (folder_ / name).string(); }
+  std::string path(const std::string &name) const { return folder_.path(name); }
   std::vector<std::string> files() const {
     std::vector<std::string> names;
-    for (const auto &entry : std::filesystem::directory_iterator(folder_)) {
+    for (const auto &entry : std::filesystem::directory_iterator(folder_.path())) {
       names.push_back(entry.path().filename().string());
     }
     return names;
   }
 
-  std::filesystem::path folder_;
+  testing::TemporaryFolder folder_;
 };
 
 template <typename T>
@@ -292,7 +286,7 @@ assert arrays["nothing"].shape == (0, 7) and arrays["scalar"].shape == ()
 assert arrays["deep/names.are: fine"].shape == (1,) * 8
 assert (np.load(folder + "/x.npy", allow_pickle=False) == arrays["f4"]).all()
 )";
-  const std::string command = SYLVITE_PYTHON " " + path("check.py") + " " + folder_.string();
+  const std::string command = SYLVITE_PYTHON " " + path("check.py") + " " + folder_.path().string();
   EXPECT_EQ(std::system(command.c_str()), 0);
 }
 
@@ -301,7 +295,8 @@ TEST_F(TensorFile, WriteFailsWhole) {
   Error error = write_npz(path("no/such/folder.npz"), views_of(tensors));
   EXPECT_EQ(error.code, SYLVITE_BAD_INPUT);
   EXPECT_THAT(error.message, HasSubstr("no/such/folder.npz: cannot be written: "));
-  EXPECT_THAT(write_npz(folder_.string(), views_of(tensors)).message, HasSubstr("is a folder"));
+  EXPECT_THAT(write_npz(folder_.path().string(), views_of(tensors)).message,
+              HasSubstr("is a folder"));
   // A full device.
   if (access("/dev/full", W_OK) == 0) {
     error = write_npz("/dev/full", views_of(tensors));

@@ -20,6 +20,7 @@
 
 #include "runtime/cpu.h"
 #include "runtime/io/tensor_file.h"
+#include "tests/temporary_folder.h"
 
 extern char **environ;
 
@@ -47,14 +48,6 @@ class Program : public ::testing::Test {
   void SetUp() override {
     if (missing_feature(SYL_X86_64_V3) != nullptr) {
       GTEST_SKIP() << "this CPU is below x86-64-v3";
-    }
-    std::string pattern = ::testing::TempDir() + "sylvite-program-XXXXXX";
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
-  }
-  void TearDown() override {
-    if (!folder_.empty()) {
-      std::filesystem::remove_all(folder_);
     }
   }
 
@@ -99,7 +92,7 @@ class Program : public ::testing::Test {
     EXPECT_EQ(outcome.out, "");
   }
 
-  std::string file(const std::string &name) const { return folder_ / name; }
+  std::string file(const std::string &name) const { return folder_.path(name); }
 
   template <typename T>
   static HostTensor tensor(const std::string &name, sylvite_dtype dtype, std::vector<int64_t> dims,
@@ -131,7 +124,7 @@ class Program : public ::testing::Test {
   }
 
   std::string program_ = SYLVITE_FAKE_PROGRAM;
-  std::filesystem::path folder_;
+  testing::TemporaryFolder folder_;
 };
 
 const std::vector<float> kScaled = {20020, 30030, 40040, 50050};
@@ -239,9 +232,9 @@ TEST_F(Program, MistakesInTheUsage) {
   expect_error({"--outputs", ""}, 2, "--outputs: expected FILE.npz, got nothing; see fake --help");
   expect_error({"--inputs", "a.npz", "--inputs", "b.npz"}, 2,
                "--inputs is given twice; see fake --help");
-  std::filesystem::create_directory_symlink(folder_, folder_ / "link");
+  std::filesystem::create_directory_symlink(folder_.path(), file("link"));
   for (const std::string &again :
-       {file("out"), file("link/out"), file("../") + folder_.filename().string() + "/out"}) {
+       {file("out"), file("link/out"), file("../") + folder_.path().filename().string() + "/out"}) {
     expect_error({"--output", "scaled=" + file("out"), "--output", "echo=" + again}, 2,
                  "two outputs would be written to '" + again + "'; see fake --help");
   }
@@ -341,7 +334,7 @@ TEST_F(Program, NeedsNothingButTheKernel) {
   write(good_inputs());
   const pid_t child = fork();
   if (child == 0) {
-    if (chroot(folder_.c_str()) != 0 || chdir("/") != 0) {
+    if (chroot(folder_.path().c_str()) != 0 || chdir("/") != 0) {
       _exit(99);
     }
     execl("/program", "program", "--inputs", "in.npz", "--outputs", "out.npz", nullptr);

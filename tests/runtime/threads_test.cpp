@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "runtime/cpu.h"
+#include "tests/temporary_folder.h"
 
 namespace sylvite {
 namespace {
@@ -153,21 +154,14 @@ TEST(ThreadCount, FollowsTheAffinityMask) {
 // A system's files of control groups, made up.
 class Quota : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = ::testing::TempDir() + "sylvite-quota-XXXXXX";
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    root_ = pattern;
-  }
-  void TearDown() override { std::filesystem::remove_all(root_); }
-
   void write(const std::string &path, const std::string &text) {
-    const std::filesystem::path file = root_ + path;
+    const std::filesystem::path file = root_.path().string() + path;
     std::filesystem::create_directories(file.parent_path());
     std::ofstream(file) << text;
   }
-  int count() const { return quota_thread_count(root_.c_str()); }
+  int count() const { return quota_thread_count(root_.path().c_str()); }
 
-  std::string root_;
+  testing::TemporaryFolder root_;
 };
 
 TEST_F(Quota, NoFilesNoLimit) {
@@ -190,7 +184,7 @@ TEST_F(Quota, InAContainerThePathMayBeOutOfSight) {
   write("/proc/self/cgroup", "0::/docker/1a2b\n");
   write("/sys/fs/cgroup/cpu.max", "200000 100000\n");
   EXPECT_EQ(count(), 2);
-  std::filesystem::remove_all(root_ + "/proc");
+  std::filesystem::remove_all(root_.path().string() + "/proc");
   EXPECT_EQ(count(), 2);
 }
 

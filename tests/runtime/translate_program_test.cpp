@@ -23,6 +23,7 @@
 #include "runtime/cpu.h"
 #include "runtime/include/sylvite/translator.hpp"
 #include "tests/runtime/translate/toy_translator.h"
+#include "tests/temporary_folder.h"
 
 namespace sylvite {
 namespace {
@@ -130,19 +131,11 @@ class TranslateProgram : public ::testing::Test {
     if (missing_feature(SYL_X86_64_V3) != nullptr) {
       GTEST_SKIP() << "this CPU is below x86-64-v3";
     }
-    std::string pattern = ::testing::TempDir() + "sylvite-translate-XXXXXX";
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
     ASSERT_TRUE(model_.open(&toy_.program(), testing::ToyTranslator::weights()).ok());
     ASSERT_TRUE(translator_.create(model_).ok());
   }
-  void TearDown() override {
-    if (!folder_.empty()) {
-      std::filesystem::remove_all(folder_);
-    }
-  }
 
-  std::string file(const std::string &name) const { return folder_ / name; }
+  std::string file(const std::string &name) const { return folder_.path(name); }
 
   // input: what standard input is, a file.
   Outcome run(const std::vector<std::string> &arguments, const std::string &input = "",
@@ -184,7 +177,7 @@ class TranslateProgram : public ::testing::Test {
     return text;
   }
 
-  std::filesystem::path folder_;
+  testing::TemporaryFolder folder_;
   testing::ToyTranslator toy_;
   Model model_;
   Translator translator_;
@@ -220,7 +213,8 @@ TEST_F(TranslateProgram, FilesInAndOut) {
   EXPECT_EQ(missing.code, 1);
   EXPECT_EQ(missing.error,
             "toy: " + file("none") + ": cannot be opened: No such file or directory\n");
-  EXPECT_EQ(run({"--input", folder_}).error, "toy: " + folder_.string() + ": is a folder\n");
+  EXPECT_EQ(run({"--input", folder_.path()}).error,
+            "toy: " + folder_.path().string() + ": is a folder\n");
   const Outcome nowhere = run({"--output", file("none/out"), "haus"});
   EXPECT_EQ(nowhere.code, 1);
   EXPECT_THAT(nowhere.error, StartsWith("toy: " + file("none/out")));

@@ -26,7 +26,8 @@ class FolderOfLinks {
   explicit FolderOfLinks(const std::filesystem::path &of);
   FolderOfLinks() = default;  // empty
 
-  std::string path(const std::string &name = "") const { return temporary_.path(name); }
+  std::string path() const { return temporary_.path().string(); }
+  std::string path(const std::string &name) const { return temporary_.path(name); }
   void remove(const std::string &name) const;
   void write(const std::string &name, const std::string &text) const;
   void write(const std::string &name, const nlohmann::json &content) const;
