@@ -176,6 +176,10 @@ Outcome raise(Graph &graph, Node *softmax, std::set<Node *> &erased, std::string
       operands.push_back(operand);
     }
   }
+  if (product->type.dtype == DType::F64) {
+    condition = "it is computed in f64";
+    return Outcome::NearMiss;
+  }
   if (operands.size() > kMostOperands) {
     condition = "the scores' formula reads " + std::to_string(operands.size()) + " tensors";
     return Outcome::NearMiss;

@@ -1,7 +1,8 @@
 // Polynomials in Horner form over explicit fma. The coefficients are our own fits: Taylor for exp,
 // a relative minimax rational in x^2 for erf and tanh (no exp inside: 11 and 9 fma and one
 // division), Chebyshev fits for log, sin and cos. All rational coefficients are positive, so that
-// no step cancels.
+// no step cancels. In double the series of exp and of the inverse hyperbolic tangent as they are:
+// longer than a fit, but few models compute in double at all.
 #include "compiler/kernels/float_math.h"
 
 #include <initializer_list>
@@ -19,6 +20,14 @@ using Halide::select;
 
 Expr constant(float value) {
   return Expr(value);
+}
+Expr constant_f64(double value) {
+  return Halide::Internal::FloatImm::make(Halide::Float(64), value);
+}
+// A constant of x's type.
+Expr like(const Expr &x, double value) {
+  return Halide::Internal::FloatImm::make(
+      x.type(), x.type().bits() == 32 ? static_cast<float>(value) : value);
 }
 Expr add(const Expr &a, const Expr &b) {
   return exact(a + b);
@@ -48,16 +57,38 @@ Expr clamp_keeping_nan(const Expr &x, float low, float high) {
   return select(less(constant(high), raised), constant(high), raised);
 }
 
-// 2^n for whole n in [-126, 127].
+Expr horner_f64(const Expr &x, std::initializer_list<double> coefficients) {
+  Expr sum;
+  for (double coefficient : coefficients) {
+    const Expr next = constant_f64(coefficient);
+    sum = sum.defined() ? exact_fma(sum, x, next) : next;
+  }
+  return sum;
+}
+
+// 2^n for whole n in [-126, 127], of a double in [-1022, 1023].
 Expr power_of_two(const Expr &n) {
+  if (n.type().bits() == 64) {
+    const Expr biased = Halide::cast<int64_t>(Halide::cast<int32_t>(n) + 1023);
+    return Halide::reinterpret<double>(biased << Halide::cast<int64_t>(52));
+  }
   return Halide::reinterpret<float>((Halide::cast<int32_t>(n) + 127) << 23);
+}
+
+// p * 2^n for whole n, in two halves, so that results may be denormal or overflow. A float that may
+// be NaN must not be converted to an integer: p is NaN already.
+Expr scaled_by_power(const Expr &p, const Expr &n) {
+  const Expr whole = select(less(absolute(n), like(n, 2000)), n, like(n, 0));
+  const Expr half = Halide::round(mul(whole, like(n, 0.5)));
+  return mul(mul(p, power_of_two(half)), power_of_two(sub(whole, half)));
 }
 
 }  // namespace
 
 Expr exact_fma(const Expr &a, const Expr &b, const Expr &c) {
-  return Halide::Internal::Call::make(Halide::Float(32), "llvm.fma.f32", {a, b, c},
-                                      Halide::Internal::Call::PureExtern);
+  const Halide::Type type = a.type();
+  return Halide::Internal::Call::make(type, type.bits() == 64 ? "llvm.fma.f64" : "llvm.fma.f32",
+                                      {a, b, c}, Halide::Internal::Call::PureExtern);
 }
 
 // Of the operation on top alone: Halide's strict_float copies the whole tree below, and values that
@@ -123,18 +154,27 @@ Expr min_nan(const Expr &a, const Expr &b) {
   return select(is_nan_exact(a), a, select(less(a, b), a, b));
 }
 
-// x = n ln 2 + r with |r| <= ln 2 / 2; 2^n in two halves, so that results may be denormal or
-// overflow.
+// x = n ln 2 + r with |r| <= ln 2 / 2.
 Expr exp_f32(const Expr &x) {
   const Expr y = clamp_keeping_nan(x, -104.0f, 89.0f);
   const Expr n = Halide::round(mul(y, constant(1.44269504088896341f)));
   Expr r = exact_fma(n, constant(-0.693145751953125f), y);
   r = exact_fma(n, constant(-1.42860682030941723212e-6f), r);
   const Expr p = horner(r, {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f});
-  // A float that may be NaN must not be converted to an integer: p is NaN already.
-  const Expr whole = select(less(absolute(n), constant(1000.0f)), n, constant(0.0f));
-  const Expr half = Halide::round(mul(whole, constant(0.5f)));
-  return mul(mul(p, power_of_two(half)), power_of_two(sub(whole, half)));
+  return scaled_by_power(p, n);
+}
+
+Expr exp_f64(const Expr &x) {
+  const Expr low = constant_f64(-746), high = constant_f64(710);
+  const Expr raised = select(less(x, low), low, x);
+  const Expr y = select(less(high, raised), high, raised);
+  const Expr n = Halide::round(mul(y, constant_f64(1.4426950408889634074)));
+  Expr r = exact_fma(n, constant_f64(-0x1.62e42feep-1), y);
+  r = exact_fma(n, constant_f64(-0x1.a39ef35793c76p-33), r);
+  const Expr p = horner_f64(
+      r, {1.0 / 6227020800, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880,
+          1.0 / 40320, 1.0 / 5040, 1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5, 1.0, 1.0});
+  return scaled_by_power(p, n);
 }
 
 // x = 2^n m with m in [sqrt(1/2), sqrt(2)); log m = r + r^2 P(r), r = m - 1.
@@ -159,6 +199,33 @@ Expr log_f32(const Expr &x) {
   return select(less(x, constant(0.0f)) || is_nan_exact(x), nan, result);
 }
 
+// As above; log m = 2 artanh(s), s = (m - 1) / (m + 1), |s| <= 0.172.
+Expr log_f64(const Expr &x) {
+  const auto integer = [](int64_t value) {
+    return Halide::Internal::IntImm::make(Halide::Int(64), value);
+  };
+  const double infinity = std::numeric_limits<double>::infinity();
+  const Expr zero = constant_f64(0), one = constant_f64(1);
+  const Expr tiny = less(x, constant_f64(0x1p-1022));
+  const Expr scaled = select(tiny, mul(x, constant_f64(0x1p54)), x);
+  const Expr root_half = integer(0x3fe6a09e667f3bcd);  // the bits of sqrt(1/2)
+  const Expr shifted = Halide::reinterpret<int64_t>(scaled) - root_half;
+  const Expr exponent = Halide::cast<int32_t>(shifted >> integer(52));
+  const Expr n = sub(Halide::cast<double>(exponent), select(tiny, constant_f64(54), zero));
+  const Expr m = Halide::reinterpret<double>((shifted & integer(0xfffffffffffff)) + root_half);
+  const Expr s = exact(sub(m, one) / add(m, one));
+  const Expr t = mul(s, s);
+  const Expr p = horner_f64(t, {2.0 / 23, 2.0 / 21, 2.0 / 19, 2.0 / 17, 2.0 / 15, 2.0 / 13,
+                                2.0 / 11, 2.0 / 9, 2.0 / 7, 2.0 / 5, 2.0 / 3});
+  const Expr log_m = exact_fma(mul(s, t), p, mul(constant_f64(2), s));
+  Expr result = exact_fma(n, constant_f64(0x1.a39ef35793c76p-33), log_m);
+  result = exact_fma(n, constant_f64(0x1.62e42feep-1), result);
+  result = select(exact(x == constant_f64(infinity)), constant_f64(infinity), result);
+  result = select(exact(x == zero), constant_f64(-infinity), result);
+  const Expr nan = constant_f64(std::numeric_limits<double>::quiet_NaN());
+  return select(less(x, zero) || is_nan_exact(x), nan, result);
+}
+
 Expr erf_f32(const Expr &x) {
   const Expr y = clamp_keeping_nan(x, -3.95f, 3.95f);
   const Expr s = mul(y, y);
@@ -177,6 +244,21 @@ Expr tanh_f32(const Expr &x) {
   const Expr q = horner(s, {7.776673101034248e-07f, 0.00032856586039997637f, 0.02587704174220562f,
                             0.46714353561401367f, 1.0f});
   return clamp_keeping_nan(exact(mul(y, p) / q), -1.0f, 1.0f);
+}
+
+// t = e^-2|x| - 1 without cancellation, (u - 1) y / log u with u = e^y (Kahan); -t / (t + 2).
+Expr tanh_f64(const Expr &x) {
+  const Expr one = constant_f64(1);
+  const Expr y = mul(absolute(x), constant_f64(-2));
+  const Expr u = exp_f64(y);
+  const Expr exact_enough = exact(u == one) || less(y, constant_f64(-40));
+  const Expr less_one = sub(u, one);
+  const Expr quotient =
+      exact(mul(less_one, y) / log_f64(select(exact_enough, constant_f64(0.5), u)));
+  const Expr t = select(less(y, constant_f64(-40)), less_one, exact(u == one), y, quotient);
+  const Expr result = exact(mul(t, constant_f64(-1)) / add(t, constant_f64(2)));
+  return select(is_nan_exact(x), x, less(x, constant_f64(0)), mul(result, constant_f64(-1)),
+                result);
 }
 
 namespace {
@@ -216,23 +298,25 @@ Expr cos_f32(const Expr &x) {
 }
 
 // |x|^y = exp(y log |x|), with the sign and the special cases of C's pow. The relative error grows
-// with |y log x|: a few ulp near 1, about 1e-5 at the ends of the range. Small whole constant
-// exponents, which models use, never come here.
-Expr pow_f32(const Expr &x, const Expr &y) {
-  const float infinity = std::numeric_limits<float>::infinity();
-  const Expr nan = constant(std::numeric_limits<float>::quiet_NaN());
-  const Expr magnitude = exp_f32(mul(y, log_f32(absolute(x))));
+// with |y log x|: a few ulp near 1, about 1e-5 (in double 1e-13) at the ends of the range. Small
+// whole constant exponents, which models use, never come here.
+Expr power_of(const Expr &x, const Expr &y) {
+  const bool wide = x.type().bits() == 64;
+  const auto number = [&x](double value) { return like(x, value); };
+  const Expr zero = number(0), infinity = number(std::numeric_limits<double>::infinity());
+  const Expr nan = number(std::numeric_limits<double>::quiet_NaN());
+  const Expr magnitude =
+      wide ? exp_f64(mul(y, log_f64(absolute(x)))) : exp_f32(mul(y, log_f32(absolute(x))));
   const Expr whole = exact(Halide::floor(y) == y);
-  const Expr half = mul(y, constant(0.5f));
+  const Expr half = mul(y, number(0.5));
   const Expr odd = whole && exact(Halide::floor(half) != half);
-  Expr result = select(less(x, constant(0.0f)),
-                       select(whole, select(odd, mul(magnitude, constant(-1.0f)), magnitude), nan),
-                       magnitude);
-  const Expr x_is_zero = exact(x == constant(0.0f));
-  result = select(x_is_zero, select(less(constant(0.0f), y), constant(0.0f), constant(infinity)),
-                  result);
+  Expr result =
+      select(less(x, zero), select(whole, select(odd, mul(magnitude, number(-1)), magnitude), nan),
+             magnitude);
+  const Expr x_is_zero = exact(x == zero);
+  result = select(x_is_zero, select(less(zero, y), zero, infinity), result);
   result = select(x_is_zero && is_nan_exact(y), y, result);
-  result = select(exact(y == constant(0.0f)) || exact(x == constant(1.0f)), constant(1.0f), result);
+  result = select(exact(y == zero) || exact(x == number(1)), number(1), result);
   return result;
 }
 

@@ -93,6 +93,36 @@ void require_single(const Node &node, const Expr &x) {
   }
 }
 
+// x^y of whole numbers, y >= 0 or |x| <= 1, modulo 2^bits: a squaring for each bit of y.
+Expr integer_power(const Expr &x, const Expr &y) {
+  std::vector<std::pair<std::string, Expr>> lets;  // each step reads the one before twice
+  const auto named = [&](const Expr &value) {
+    lets.emplace_back(Halide::Internal::unique_name("pow"), value);
+    return Halide::Internal::Variable::make(value.type(), lets.back().first);
+  };
+  const Expr one = cast(x.type(), 1), exponent = named(y), base = named(x);
+  Expr result = one, factor = base;
+  const int bits = y.type().bits() - (y.type().is_int() ? 1 : 0);
+  for (int bit = 0; bit < bits; ++bit) {
+    const Expr set = ((exponent >> cast(y.type(), bit)) & cast(y.type(), 1)) != cast(y.type(), 0);
+    result = named(select(set, result * factor, result));
+    factor = named(factor * factor);
+  }
+  if (y.type().is_int()) {  // 1 / x^-y, truncated
+    const Expr minus_one = cast(x.type(), 0) - one;
+    const Expr even = (exponent & cast(y.type(), 1)) == cast(y.type(), 0);
+    Expr reciprocal = select(base == one, one, cast(x.type(), 0));
+    if (x.type().is_int()) {
+      reciprocal = select(base == minus_one, select(even, one, minus_one), reciprocal);
+    }
+    result = select(exponent < cast(y.type(), 0), reciprocal, result);
+  }
+  for (size_t i = lets.size(); i-- > 0;) {
+    result = Halide::Internal::Let::make(lets[i].first, lets[i].second, result);
+  }
+  return result;
+}
+
 Expr power(const Node &node, const Expr &x, const Expr &y, std::optional<double> exponent) {
   if (exponent && *exponent == std::floor(*exponent) && std::fabs(*exponent) <= 16) {
     const int whole = static_cast<int>(std::fabs(*exponent));
@@ -101,14 +131,19 @@ Expr power(const Node &node, const Expr &x, const Expr &y, std::optional<double>
     return *exponent >= 0 ? positive : exact(one / positive);
   }
   if (!x.type().is_float()) {
-    throw_model_error(describe(node),
-                      ": pow of whole numbers needs a constant exponent from 0 to 16");
+    if (y.type().is_float()) {
+      throw_model_error(describe(node), ": pow of whole numbers needs a whole exponent");
+    }
+    return integer_power(x, y);
   }
   if (exponent && *exponent == 0.5) {
     return Halide::sqrt(x);
   }
-  require_single(node, x);
-  return pow_f32(x, cast<float>(y));
+  const bool same = y.type() == x.type();
+  return power_of(x, same                    ? y
+                     : !y.type().is_float()  ? cast(x.type(), y)
+                     : x.type().bits() == 64 ? float_to_double(y)
+                                             : double_to_float(y));
 }
 
 // The remainder of two floats, exactly, however large their quotient. It is below 2^277; its digits
@@ -411,6 +446,9 @@ Expr Formula::elementwise(const Node &node, const Indices &index) {
     require_single(node, a);
     return round_to(type, function(a));
   };
+  const auto either = [&](Expr (*of_floats)(const Expr &), Expr (*of_doubles)(const Expr &)) {
+    return round_to(type, a.type().bits() == 64 ? of_doubles(a) : of_floats(a));
+  };
   const auto rounded = [&](const Expr &e) { return round_to(type, floats ? exact(e) : e); };
   const Expr zero = Halide::Internal::make_zero(a.type());
   const Expr one = Halide::Internal::make_one(a.type());
@@ -433,13 +471,13 @@ Expr Formula::elementwise(const Node &node, const Indices &index) {
     case Op::Sqrt:
       return round_to(type, Halide::sqrt(a));
     case Op::Exp:
-      return single(exp_f32);
+      return either(exp_f32, exp_f64);
     case Op::Log:
-      return single(log_f32);
+      return either(log_f32, log_f64);
     case Op::Erf:
       return single(erf_f32);
     case Op::Tanh:
-      return single(tanh_f32);
+      return either(tanh_f32, tanh_f64);
     case Op::Sin:
       return single(sin_f32);
     case Op::Cos:

@@ -127,10 +127,11 @@ Dim row_scratch(const Graph &, const Node &root) {
   const Shape &shape = x->type.shape;
   const size_t axis = static_cast<size_t>(root.attributes.integer("axis"));
   const bool plain = plain_input(x) != nullptr;
+  const int64_t bytes = compute_bytes(x->type.dtype);
   if (root.op == Op::Softmax) {
     const Dim inner = product(shape, axis + 1, shape.size());
     if (!inner.is(1)) {
-      const Dim row = scratch_of(inner);
+      const Dim row = scratch_of(inner, bytes);
       return row + row + row;
     }
   }
@@ -139,7 +140,7 @@ Dim row_scratch(const Graph &, const Node &root) {
   if ((fixed && *fixed <= kStackRow) || (plain && root.op == Op::LayerNorm)) {
     return 0;
   }
-  const Dim row = scratch_of(width, x->type.dtype == DType::F64 ? 8 : 4);
+  const Dim row = scratch_of(width, bytes);
   return root.op == Op::Softmax && !plain ? row + row : row;
 }
 

@@ -5,7 +5,6 @@
 // The maximum drops NaN; NaN comes back through the exponentials' sum. A row of -inf gives NaN.
 #include <limits>
 
-#include "compiler/ir/error.h"
 #include "compiler/ir/kernel_traits.h"
 #include "compiler/kernels/float_math.h"
 #include "compiler/kernels/region.h"
@@ -25,8 +24,12 @@ Expr larger(const Expr &a, const Expr &b) {
   return select(exact(a < b), b, a);
 }
 
-Expr lowest() {
-  return Expr(-std::numeric_limits<float>::infinity());
+Expr lowest(const Halide::Type &type) {
+  return Halide::Internal::FloatImm::make(type, -std::numeric_limits<double>::infinity());
+}
+
+Expr power_of_e(const Expr &x) {
+  return x.type().bits() == 64 ? exp_f64(x) : exp_of_nonpositive(x);
 }
 
 KernelBody softmax_of_rows(TemplateInput &input, const Shape &outer, const Dim &width_dim) {
@@ -35,6 +38,8 @@ KernelBody softmax_of_rows(TemplateInput &input, const Shape &outer, const Dim &
   const Value *x = root.input(0);
   const Shape &shape = x->type.shape;
   const DType dtype = x->type.dtype;
+  const Halide::Type type = compute_type(dtype);
+  const Expr zero = Halide::Internal::make_zero(type), one = Halide::Internal::make_one(type);
   const Expr width = formula.size(width_dim);
 
   Var k("k"), row("row");
@@ -46,14 +51,14 @@ KernelBody softmax_of_rows(TemplateInput &input, const Shape &outer, const Dim &
   Func values("values"), largest("largest"), powers("powers"), factor("factor"), out("out0");
   values(k, row) = formula.at(x, index);
   const LaneFold maxima =
-      fold_lanes("maxima", width_dim, width, {row}, lowest(),
+      fold_lanes("maxima", width_dim, width, {row}, lowest(type),
                  [&](const Expr &best, const Expr &kk) { return larger(best, values(kk, row)); });
   largest(row) = lane_tree([&](int lane) -> Expr { return maxima.function(lane, row); }, larger);
-  powers(k, row) = exp_of_nonpositive(exact(values(k, row) - largest(row)));
+  powers(k, row) = power_of_e(exact(values(k, row) - largest(row)));
   const LaneFold sums =
-      fold_lanes("sums", width_dim, width, {row}, 0.0f,
+      fold_lanes("sums", width_dim, width, {row}, zero,
                  [&](const Expr &sum, const Expr &kk) { return exact(sum + powers(kk, row)); });
-  factor(row) = exact(1.0f / sum_tree([&](int lane) -> Expr { return sums.function(lane, row); }));
+  factor(row) = exact(one / sum_tree([&](int lane) -> Expr { return sums.function(lane, row); }));
   const Expr y = exact(powers(k, row) * factor(row));
   out(k, row) =
       stored_epilogue(input, [&](const std::vector<Expr> &) { return rounded(dtype, y); }, index);
@@ -94,6 +99,8 @@ KernelBody softmax_of_columns(TemplateInput &input, const Shape &outer, const Di
   const Node &root = *input.root;
   const Value *operand = root.input(0);
   const DType dtype = operand->type.dtype;
+  const Halide::Type type = compute_type(dtype);
+  const Expr zero = Halide::Internal::make_zero(type), one = Halide::Internal::make_one(type);
   const Expr width = formula.size(width_dim), step = formula.size(element_count(inner));
 
   Var x("x"), k("k"), u("u");
@@ -107,14 +114,14 @@ KernelBody softmax_of_columns(TemplateInput &input, const Shape &outer, const Di
   Func values("values"), largest("largest"), sum("sum"), factor("factor"), out("out0");
   values(x, k, u) = formula.at(operand, index_at(k));
   RDom all(0, width, "all"), again(0, width, "again");
-  largest(x, u) = lowest();
+  largest(x, u) = lowest(type);
   largest(x, u) = larger(largest(x, u), values(x, all, u));
   const auto power = [&](const Expr &kk) {
-    return exp_of_nonpositive(exact(values(x, kk, u) - largest(x, u)));
+    return power_of_e(exact(values(x, kk, u) - largest(x, u)));
   };
-  sum(x, u) = 0.0f;
+  sum(x, u) = zero;
   sum(x, u) = exact(sum(x, u) + power(again));
-  factor(x, u) = exact(1.0f / sum(x, u));
+  factor(x, u) = exact(one / sum(x, u));
   const Expr y = exact(power(k) * factor(x, u));
   out(x, k, u) = stored_epilogue(
       input, [&](const std::vector<Expr> &) { return rounded(dtype, y); }, index_at(k));
@@ -142,10 +149,6 @@ KernelBody softmax_of_columns(TemplateInput &input, const Shape &outer, const Di
 
 KernelBody softmax_template(TemplateInput &input) {
   const Node &root = *input.root;
-  if (root.input(0)->type.dtype == DType::F64) {
-    throw_model_error(describe(root), ": softmax of float64 is not supported: export the model in ",
-                      "float32");
-  }
   const Shape &shape = root.input(0)->type.shape;
   const auto axis = shape.begin() + root.attributes.integer("axis");
   const Shape outer(shape.begin(), axis), inner(axis + 1, shape.end());

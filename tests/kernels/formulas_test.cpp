@@ -83,6 +83,29 @@ TEST(Formulas, DoubleOps) {
   }
 }
 
+TEST(Formulas, FunctionsOfDoubles) {
+  Comparison how{.tolerance = 2e-15};
+  how.adjust = [](std::vector<Tensor> &inputs, std::mt19937 &random) {
+    sow_floats(inputs[0], random, 800);
+    for (const double value : {744.0, -744.0, 709.7, -745.2, 1e-310, 5e-324, 1e300, 1 + 1e-12}) {
+      inputs[0].set(static_cast<int64_t>(random() % 701), value);
+    }
+  };
+  for (const std::string op : {"exp", "log", "tanh"}) {
+    TestKernel kernel("graph (x: f64[n]) { y = " + op + "(x) return y }");
+    expect_matches(kernel, {{"n", 701}}, how);
+  }
+  TestKernel power("graph (x: f64[n], z: f64[n]) { y = pow(x, z) return y }");
+  expect_matches(power, {{"n", 701}}, awkward(1e-13, 8));
+}
+
+TEST(Formulas, FunctionsOfDoublesThatAreMissing) {
+  for (const std::string op : {"erf", "sin", "cos"}) {
+    const TestKernel kernel("graph (x: f64[n]) { y = " + op + "(x) return y }");
+    EXPECT_THROW(compile_kernel(kernel.node(), {}), ModelError);
+  }
+}
+
 TEST(Formulas, FloatOpsOfTwoOperands) {
   for (const std::string op :
        {"add", "sub", "mul", "div", "min", "max", "equal", "less", "less_equal"}) {
@@ -108,6 +131,13 @@ TEST(Formulas, PowAndMod) {
   }
   TestKernel both("graph (x: f32[n], z: f32[n]) { y = pow(x, z) return y }");
   expect_matches(both, {{"n", 701}}, awkward(3e-5, 8));
+  for (const char *type : {"i64", "i32", "u32", "i8", "u8"}) {
+    TestKernel whole(
+        replaced("graph (x: TYPE[n], z: TYPE[n]) { y = pow(x, z) return y }", "TYPE", type));
+    expect_matches(whole, {{"n", 301}}, awkward(0));
+  }
+  TestKernel mixed("graph (x: u8[n], z: i32[n]) { y = pow(x, z) return y }");
+  expect_matches(mixed, {{"n", 301}}, awkward(0));
   for (const char *sign : {"0", "1"}) {
     for (const char *type : {"f32", "f16", "bf16", "i32", "i64", "u8"}) {
       TestKernel kernel(replaced(
@@ -121,8 +151,8 @@ TEST(Formulas, PowAndMod) {
 
 TEST(Formulas, IntegerOps) {
   for (const std::string type : {"i64", "i32", "i16", "i8", "u8", "u16", "u32"}) {
-    for (const std::string op :
-         {"add", "sub", "mul", "div", "min", "max", "equal", "less", "less_equal"}) {
+    for (const std::string op : {"add", "sub", "mul", "div", "min", "max", "equal", "less",
+                                 "less_equal", "and", "or", "xor"}) {
       TestKernel kernel("graph (x: " + type + "[n], z: " + type + "[n]) { y = " + op +
                         "(x, z) return y }");
       expect_matches(kernel, {{"n", 301}}, awkward(0));

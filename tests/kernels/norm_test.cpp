@@ -176,6 +176,14 @@ TEST(Softmax, LastAxis) {
   }
 }
 
+TEST(Softmax, OfDoubles) {
+  for (const char *axis : {"0", "1"}) {
+    TestKernel kernel("graph (x: f64[n, m], s: f64[]) { z = mul(x, s) y = softmax(z) {axis = " +
+                      std::string(axis) + "} return y }");
+    expect_matches(kernel, {{"n", 5}, {"m", 19}}, {.tolerance = 1e-14});
+  }
+}
+
 TEST(Softmax, StaticWidthPlain) {
   for (const char *width : {"10", "16", "1000"}) {
     TestKernel kernel("graph (x: f32[b, " + std::string(width) +
