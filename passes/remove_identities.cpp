@@ -140,6 +140,9 @@ Value *constant_logic(Builder &build, Value *root) {
   if (!conjunction && !match(root, op(Op::Or, any(&x), constant(&known).where(uniform)))) {
     return nullptr;
   }
+  if (root->type.dtype != DType::Bool) {
+    return nullptr;  // bits of integers
+  }
   const bool truth = *scalar_constant(known) != 0;
   return broadcast_to(build, root, truth == conjunction ? x : known);
 }

@@ -157,6 +157,11 @@ Tensor layer_norm(const Node &node, const std::vector<Tensor> &inputs) {
   return result;
 }
 
+bool is_identity(const Graph &region) {
+  return region.output(0) == region.inputs()[0];
+}
+
+// Probabilities that nothing looks at stay as they are computed, never rounded to a half type.
 Tensor attention(const Node &node, const std::vector<Tensor> &inputs, const SymbolValues &symbols) {
   const auto apply = [&](size_t region, Tensor scores) {
     std::vector<Tensor> operands = {std::move(scores)};
@@ -164,8 +169,13 @@ Tensor attention(const Node &node, const std::vector<Tensor> &inputs, const Symb
     return evaluate_region(*node.regions[region], operands, symbols)[0];
   };
   Tensor scores = apply(0, matmul(inputs[0], inputs[1], true));
-  Tensor weights = softmax(scores, scores.shape().size() - 1);
-  weights = apply(1, std::move(weights));
+  const size_t last = scores.shape().size() - 1;
+  const DType dtype = scores.dtype();
+  if (is_identity(*node.regions[1]) && (dtype == DType::F16 || dtype == DType::BF16)) {
+    const Tensor weights = softmax(scores.converted(DType::F32), last);
+    return matmul(weights, inputs[2].converted(DType::F32), false).converted(dtype);
+  }
+  Tensor weights = apply(1, softmax(scores, last));
   return matmul(weights, inputs[2], false);
 }
 
@@ -349,20 +359,22 @@ Tensor cumsum(const Node &node, const Tensor &x, Tensor result) {
   const size_t axis = static_cast<size_t>(node.attributes.integer("axis"));
   const bool exclusive = node.attributes.integer_or("exclusive", 0) != 0;
   const bool reverse = node.attributes.integer_or("reverse", 0) != 0;
+  const bool products = node.attributes.text_or("kind", "sum") == "prod";
   const int64_t stride = row_major_strides(x.shape())[axis], size = x.shape()[axis];
   for (int64_t line = 0; size > 0 && line < x.count() / size; ++line) {
     const int64_t base = line / stride * stride * size + line % stride;
-    double sum = 0;
-    uint64_t whole = 0;  // wraps around
+    double sum = products ? 1 : 0;
+    uint64_t whole = products ? 1 : 0;  // wraps around
     for (int64_t k = 0; k < size; ++k) {
       const int64_t at = base + (reverse ? size - 1 - k : k) * stride;
       if (is_float(x.dtype())) {
         const double before = sum;
-        sum += x.at(at);
+        sum = products ? sum * x.at(at) : sum + x.at(at);
         result.set(at, exclusive ? before : sum);
       } else {
         const uint64_t before = whole;
-        whole += static_cast<uint64_t>(x.at_int(at));
+        const uint64_t next = static_cast<uint64_t>(x.at_int(at));
+        whole = products ? whole * next : whole + next;
         result.set_int(at, static_cast<int64_t>(exclusive ? before : whole));
       }
     }

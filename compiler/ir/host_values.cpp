@@ -6,6 +6,7 @@
 // said exactly (a quotient of unknown sign, a comparison that ranges do not decide) ends the chain,
 // as does anything that would wrap in the tensor's own element type.
 #include <algorithm>
+#include <functional>
 #include <limits>
 
 #include "compiler/ir/infer.h"
@@ -199,6 +200,12 @@ class HostValues {
   MaybeDim smaller(const Dim &a, const Dim &b) const { return simplify(min(a, b), symbols_); }
   MaybeDim larger(const Dim &a, const Dim &b) const { return simplify(max(a, b), symbols_); }
 
+  template <typename Operation>
+  static MaybeDim bits(const Dim &a, const Dim &b, Operation operation) {
+    const std::optional<int64_t> x = a.constant(), y = b.constant();
+    return x && y ? MaybeDim(operation(*x, *y)) : std::nullopt;
+  }
+
   MaybeDim unary(const Dim &a) const {
     switch (node_.op) {
       case Op::Neg:
@@ -254,11 +261,11 @@ class HostValues {
       case Op::Less:
         return from_bool(decide_le(a + 1, b));
       case Op::And:
-        return min(a, b);
+        return dtype_ == DType::Bool ? MaybeDim(min(a, b)) : bits(a, b, std::bit_and<>());
       case Op::Or:
-        return max(a, b);
+        return dtype_ == DType::Bool ? MaybeDim(max(a, b)) : bits(a, b, std::bit_or<>());
       case Op::Xor:
-        return a == b ? 0 : 1;
+        return dtype_ == DType::Bool ? MaybeDim(a == b ? 0 : 1) : bits(a, b, std::bit_xor<>());
       default:
         return std::nullopt;
     }

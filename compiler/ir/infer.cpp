@@ -83,6 +83,7 @@ constexpr AttributeRule kAttributeRules[] = {
     {Op::CumSum, "axis", Kind::Integer, kRequired},
     {Op::CumSum, "exclusive", Kind::Integer, kOptional},
     {Op::CumSum, "reverse", Kind::Integer, kOptional},
+    {Op::CumSum, "kind", Kind::Text, kOptional},
     {Op::Softmax, "axis", Kind::Integer, kRequired},
     {Op::LayerNorm, "axis", Kind::Integer, kRequired},
     {Op::LayerNorm, "epsilon", Kind::Real, kRequired},

@@ -59,10 +59,12 @@ Types ordering(Inference &inference) {
   return {{DType::Bool, inference.broadcast(inference.shape(0), inference.shape(1))}};
 }
 
+// On booleans, or on the bits of integers.
 Types logic(Inference &inference) {
-  require_bool(inference, 0);
-  require_bool(inference, 1);
-  return {{DType::Bool, inference.broadcast(inference.shape(0), inference.shape(1))}};
+  inference.require(!is_float(inference.dtype(0)), "expected bool or integers, got ",
+                    name_of(inference.dtype(0)));
+  require_same_dtype(inference, 0, 1);
+  return {{inference.dtype(0), inference.broadcast(inference.shape(0), inference.shape(1))}};
 }
 
 const Dim &single(const Inference &inference, const char *attribute) {

@@ -207,6 +207,8 @@ Types infer_arg_reduce(Inference &inference) {
 Types infer_cumsum(Inference &inference) {
   require_number(inference);
   inference.axis("axis", inference.rank(0));
+  const std::string kind = inference.attributes().text_or("kind", "sum");
+  inference.require(kind == "sum" || kind == "prod", "kind '", kind, "' is neither sum nor prod");
   return {inference.type(0)};
 }
 

@@ -70,7 +70,7 @@ class Attention {
         keys_tile_(attention_tile(input.isa).panels * kPanel),
         padded_width_(round_up(width_, kPanel)),
         width_tile_(padded_width_ % keys_tile_ == 0 ? keys_tile_ : kPanel),
-        deferred_(is_identity(*root_.regions[1]) && root_.output()->type.dtype == DType::F32) {}
+        deferred_(is_identity(*root_.regions[1])) {}
 
   KernelBody build() {
     define();

@@ -1,5 +1,5 @@
-// Running sums along an axis (axis 0: what lies before it, axis 1: what lies behind it), vectorised
-// over what lies behind.
+// Running sums or products along an axis (axis 0: what lies before it, axis 1: what lies behind
+// it), vectorised over what lies behind.
 #include "compiler/kernels/float_math.h"
 #include "compiler/kernels/region.h"
 #include "compiler/kernels/template.h"
@@ -23,6 +23,7 @@ KernelBody cumsum_template(TemplateInput &input) {
   const Expr size = formula.size(*axis), step = formula.size(element_count(inner));
   const bool reverse = root.attributes.integer_or("reverse", 0) != 0;
   const bool exclusive = root.attributes.integer_or("exclusive", 0) != 0;
+  const bool products = root.attributes.text_or("kind", "sum") == "prod";
   const DType dtype = root.output()->type.dtype;
   const Halide::Type type = sum_type(dtype);
 
@@ -38,9 +39,9 @@ KernelBody cumsum_template(TemplateInput &input) {
   // sums(x, i, u): of the first i elements.
   Func sums("sums"), out("out0");
   RDom r(0, size, "r");
-  sums(x, k, u) = Halide::Internal::make_zero(type);
+  sums(x, k, u) = products ? Halide::Internal::make_one(type) : Halide::Internal::make_zero(type);
   const Expr next = cast(type, formula.at(root.input(0), index_at(turned(r))));
-  const Expr sum = sums(x, r, u) + next;
+  const Expr sum = products ? sums(x, r, u) * next : sums(x, r, u) + next;
   sums(x, r + 1, u) = type.is_float() ? exact(sum) : sum;
   const Expr count = turned(k) + (exclusive ? 0 : 1);
   const Expr result = cast(compute_type(dtype), sums(x, count, u));
@@ -64,7 +65,7 @@ KernelBody cumsum_template(TemplateInput &input) {
   return body;
 }
 
-// The sums of one outer position, and a row of zeroes before them.
+// The sums of one outer position, and before them a row of what they begin with.
 Dim cumsum_scratch(const Graph &, const Node &root) {
   const Shape &shape = root.input(0)->type.shape;
   const size_t axis = static_cast<size_t>(root.attributes.integer("axis"));

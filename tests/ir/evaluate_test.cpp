@@ -620,6 +620,17 @@ TEST(Evaluate, CumSum) {
                  {1, 2, 4, kNaN});
   expect_integers(result_of("cumsum(a) {axis = 1}", {i64({1, 2}, {kMost, 1})}), {1, 2},
                   {kMost, kLeast});
+  expect_numbers(result_of("cumsum(a) {axis = 0, kind = prod}", {row}), {4}, {1, 2, 6, 24});
+  expect_integers(result_of("cumsum(a) {axis = 0, kind = prod, exclusive = 1, reverse = 1}",
+                            {i64({3}, {2, kMost, 2})}),
+                  {3}, {-2, 2, 1});
+}
+
+TEST(Evaluate, BitsOfIntegers) {
+  const Tensor a = i64({3}, {12, -1, 6}), b = i64({3}, {10, kLeast, 3});
+  expect_integers(result_of("and(a, b)", {a, b}), {3}, {8, kLeast, 2});
+  expect_integers(result_of("or(a, b)", {a, b}), {3}, {14, -1, 7});
+  expect_integers(result_of("xor(a, b)", {a, b}), {3}, {6, kMost, 5});
 }
 
 // ---- Norms and attention ------------------------------------------------------------------------
@@ -713,6 +724,25 @@ TEST(Evaluate, Attention) {
   for (int64_t row = 0; row < batch * heads * m; ++row) {
     EXPECT_EQ(std::isnan(kept.at(row * dv)), row == 5 || row == 7) << row;
   }
+}
+
+// 1/11 rounded to f16 is too small by 3e-4, and so would be the result.
+TEST(Evaluate, AttentionDoesNotRoundProbabilitiesToHalf) {
+  const Tensor q = Tensor(DType::F16, {1, 1}), k = Tensor(DType::F16, {11, 1});
+  Tensor v(DType::F16, {11, 1});
+  for (int64_t i = 0; i < v.count(); ++i) {
+    v.set(i, 1023.5);
+  }
+  const auto attend = [&](const std::string &probabilities) {
+    return result_of(
+        "attention(a, b, c) [ graph (s: f16[1, 11]) { return s }, "
+        "graph (p: f16[1, 11]) { " +
+            probabilities + " } ]",
+        {q, k, v});
+  };
+  expect_numbers(attend("return p"), {1, 1}, {1023.5});
+  expect_numbers(attend("one = constant {value = f16[] (1)} r = mul(p, one) return r"), {1, 1},
+                 {1023});
 }
 
 // ---- Library ------------------------------------------------------------------------------------

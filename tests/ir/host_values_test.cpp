@@ -89,6 +89,10 @@ TEST(HostValues, Logic) {
   EXPECT_EQ(host_of(flags + "y = and(p, q)"), "[0, 0, 0, 1]");
   EXPECT_EQ(host_of(flags + "y = or(p, q)"), "[0, 1, 1, 1]");
   EXPECT_EQ(host_of(flags + "y = xor(p, q)"), "[0, 1, 1, 0]");
+  const std::string bits = i64("c", "[3]", "12, 7, -1") + i64("d", "[3]", "10, 8, 5");
+  EXPECT_EQ(host_of(bits + "y = and(c, d)"), "[8, 0, 5]");
+  EXPECT_EQ(host_of(bits + "y = or(c, d)"), "[14, 15, -1]");
+  EXPECT_EQ(host_of(bits + "y = xor(c, d)"), "[6, 15, -6]");
   EXPECT_EQ(host_of(flags + "y = not(p)"), "[1, 1, 0, 0]");
 }
 

@@ -114,9 +114,10 @@ TEST(Shapes, TwoInputs) {
     expect_types({{(std::string(op) + "(x, row)").c_str(), "bool[n, m, 8]"}});
   }
   for (const char *op : {"and", "or", "xor"}) {
-    expect_types({{(std::string(op) + "(b, b)").c_str(), "bool[n, m, 8]"}});
-    expect_errors({{(std::string(op) + "(x, b)").c_str(), "expected bool, got f32"},
-                   {(std::string(op) + "(b, x)").c_str(), "expected bool, got f32"}});
+    expect_types({{(std::string(op) + "(b, b)").c_str(), "bool[n, m, 8]"},
+                  {(std::string(op) + "(i, i)").c_str(), "i64[n, m]"}});
+    expect_errors({{(std::string(op) + "(x, b)").c_str(), "expected bool or integers, got f32"},
+                   {(std::string(op) + "(b, x)").c_str(), "element types differ: bool and f32"}});
   }
   expect_types(
       {{"pow(row, a2)", "f32[8]"}, {"equal(b, b)", "bool[n, m, 8]"}, {"add(z, s)", "f32[0, 4]"}});
@@ -283,6 +284,7 @@ TEST(Shapes, Reductions) {
       {"arg_reduce(x) {kind = max, axis = 2}", "i64[n, m]"},
       {"arg_reduce(x) {kind = min, axis = 0, keepdims = 1}", "i64[1, m, 8]"},
       {"cumsum(i) {axis = 1, reverse = 1}", "i64[n, m]"},
+      {"cumsum(x) {axis = 0, kind = prod}", "f32[n, m, 8]"},
       {"softmax(x) {axis = 1}", "f32[n, m, 8]"},
       {"layer_norm(x) {axis = 2, epsilon = 1e-5}", "f32[n, m, 8]"},
       {"layer_norm(x, row, row) {axis = 2, epsilon = 1e-5, rms = 1}", "f32[n, m, 8]"},
@@ -297,6 +299,7 @@ TEST(Shapes, Reductions) {
       {"arg_reduce(x) {kind = max, axis = 3}", "axis 3 is out of range"},
       {"arg_reduce(z) {kind = max, axis = 0}", "axis 0 is empty"},
       {"cumsum(x) {axis = 3}", "axis 3 is out of range"},
+      {"cumsum(x) {axis = 0, kind = max}", "kind 'max' is neither sum nor prod"},
       {"softmax(i) {axis = 0}", "expected floating-point numbers, got i64"},
       {"softmax(s) {axis = 0}", "axis 0 is out of range for 0 dimensions"},
       {"layer_norm(x, w) {axis = 2, epsilon = 1e-5}", "must be equal, but are [8, 16] and [8]"},

@@ -111,6 +111,22 @@ TEST(Attention, CrossWithBroadcastKeysAndProbabilityRegion) {
   }
 }
 
+TEST(Attention, HalfTypes) {
+  for (const std::string type : {"f16", "bf16"}) {
+    for (const std::string probabilities : {"return p", "r = add(p, m) return r"}) {
+      const std::string scores = type + "[b, 3, l, l], m: " + type + "[b, 1, 1, l]";
+      TestKernel kernel("graph (q: " + type + "[b, 3, l, 16], k: " + type +
+                        "[b, 3, l, 16], v: " + type + "[b, 3, l, 8], m: " + type +
+                        "[b, 1, 1, l]) { a = attention(q, k, v, m) [ graph (s: " + scores +
+                        ") { r = add(s, m) return r }, graph (p: " + scores + ") { " +
+                        probabilities + " } ] return a }");
+      for (const int64_t l : {1, 9, 33}) {
+        expect_matches(kernel, {{"b", 2}, {"l", l}}, {.tolerance = type == "f16" ? 4e-3 : 3e-2});
+      }
+    }
+  }
+}
+
 const float *floats(const Tensor &tensor) {
   return reinterpret_cast<const float *>(tensor.bytes().data());
 }

@@ -142,6 +142,20 @@ TEST(CumSum, Variants) {
   }
 }
 
+TEST(CumSum, Products) {
+  for (const char *type : {"f32", "f64", "i32"}) {
+    for (const char *flags : {"exclusive = 0, reverse = 1", "exclusive = 1, reverse = 0"}) {
+      TestKernel kernel(replaced(replaced(R"(graph (x: TYPE[a, b]) {
+        y = cumsum(x) {axis = 1, kind = prod, FLAGS}
+        return y
+      })",
+                                          "TYPE", type),
+                                 "FLAGS", flags));
+      expect_matches(kernel, {{"a", 3}, {"b", 19}}, {.integer_limit = 9});
+    }
+  }
+}
+
 TEST(MatMul, BatchedAndBroadcast) {
   TestKernel kernel(R"(graph (a: f32[b, 1, m, k], c: f32[3, k, n]) {
     y = matmul(a, c)
