@@ -4,131 +4,82 @@
 #include <numbers>
 
 #include "compiler/import/onnx_node.h"
+#include "compiler/import/terms.h"
 
 namespace sylvite {
 namespace {
 
-// Expressions over one input, so that the formulas below read like formulas.
-struct Formula {
-  OnnxNode &node;
-  Value *value;
-};
-
-Formula apply(Op op, Formula a) {
-  return {a.node, a.node.add(op, {a.value})};
-}
-Formula apply(Op op, Formula a, Formula b) {
-  return {a.node, a.node.add(op, {a.value, b.value})};
-}
-Formula number(Formula like, double value) {
-  return {like.node, like.node.like(like.value, value)};
-}
-Formula operator+(Formula a, Formula b) {
-  return apply(Op::Add, a, b);
-}
-Formula operator-(Formula a, Formula b) {
-  return apply(Op::Sub, a, b);
-}
-Formula operator*(Formula a, Formula b) {
-  return apply(Op::Mul, a, b);
-}
-Formula operator/(Formula a, Formula b) {
-  return apply(Op::Div, a, b);
-}
-Formula operator+(Formula a, double b) {
-  return a + number(a, b);
-}
-Formula operator-(Formula a, double b) {
-  return a - number(a, b);
-}
-Formula operator*(Formula a, double b) {
-  return a * number(a, b);
-}
-Formula operator/(double a, Formula b) {
-  return number(b, a) / b;
-}
-Formula max(Formula a, double b) {
-  return apply(Op::Max, a, number(a, b));
-}
-Formula min(Formula a, double b) {
-  return apply(Op::Min, a, number(a, b));
-}
-Formula where_negative(Formula x, Formula negative, Formula other) {
-  const Formula condition = apply(Op::Less, x, number(x, 0));
-  return {x.node, x.node.add(Op::Where, {condition.value, negative.value, other.value})};
-}
-
-Formula sigmoid(Formula x) {
+Term sigmoid(Term x) {
   return 1.0 / (apply(Op::Exp, apply(Op::Neg, x)) + 1.0);
 }
 
 // log(1 + exp(x)) without overflow.
-Formula softplus(Formula x) {
-  const Formula tail = apply(Op::Exp, apply(Op::Neg, apply(Op::Abs, x)));
+Term softplus(Term x) {
+  const Term tail = apply(Op::Exp, apply(Op::Neg, apply(Op::Abs, x)));
   return max(x, 0) + apply(Op::Log, tail + 1.0);
 }
 
 // exp(x) - 1 for negative x.
-Formula exp_minus_one(Formula x) {
+Term exp_minus_one(Term x) {
   return apply(Op::Exp, min(x, 0)) - 1.0;
 }
 
-template <Formula (*formula)(Formula)>
+template <Term (*formula)(Term)>
 void activation(OnnxNode &node) {
   node.set_output(0, formula({node, node.input(0)}).value);
 }
 
-Formula relu(Formula x) {
+Term relu(Term x) {
   return max(x, 0);
 }
 
-Formula leaky_relu(Formula x) {
+Term leaky_relu(Term x) {
   return where_negative(x, x * x.node.real("alpha", 0.01), x);
 }
 
-Formula parametric_relu(Formula x) {
-  return where_negative(x, x * Formula{x.node, x.node.input(1)}, x);
+Term parametric_relu(Term x) {
+  return where_negative(x, x * Term{x.node, x.node.input(1)}, x);
 }
 
-Formula elu(Formula x) {
+Term elu(Term x) {
   return where_negative(x, exp_minus_one(x) * x.node.real("alpha", 1), x);
 }
 
-Formula selu(Formula x) {
+Term selu(Term x) {
   const double alpha = x.node.real("alpha", 1.67326319217681884765625);
   const double gamma = x.node.real("gamma", 1.05070102214813232421875);
   return where_negative(x, exp_minus_one(x) * alpha, x) * gamma;
 }
 
-Formula celu(Formula x) {
+Term celu(Term x) {
   const double alpha = x.node.real("alpha", 1);
   return max(x, 0) + exp_minus_one(x * (1 / alpha)) * alpha;
 }
 
-Formula hard_sigmoid(Formula x) {
+Term hard_sigmoid(Term x) {
   return min(max(x * x.node.real("alpha", 0.2) + x.node.real("beta", 0.5), 0), 1);
 }
 
-Formula hard_swish(Formula x) {
+Term hard_swish(Term x) {
   return x * min(max(x * (1.0 / 6) + 0.5, 0), 1);
 }
 
-Formula softsign(Formula x) {
+Term softsign(Term x) {
   return x / (apply(Op::Abs, x) + 1.0);
 }
 
-Formula mish(Formula x) {
+Term mish(Term x) {
   return x * apply(Op::Tanh, softplus(x));
 }
 
-Formula swish(Formula x) {
+Term swish(Term x) {
   return x * sigmoid(x * x.node.real("alpha", 1));
 }
 
-Formula gelu(Formula x) {
+Term gelu(Term x) {
   const std::string approximate = x.node.text("approximate", "none");
   if (approximate == "tanh") {
-    const Formula inner = (x + x * x * x * 0.044715) * std::sqrt(2 / std::numbers::pi);
+    const Term inner = (x + x * x * x * 0.044715) * std::sqrt(2 / std::numbers::pi);
     return x * 0.5 * (apply(Op::Tanh, inner) + 1.0);
   }
   if (approximate != "none") {

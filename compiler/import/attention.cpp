@@ -69,13 +69,12 @@ class AttentionBuilder {
     note_scores(1, scores);
     scores = masked(scores);
     note_scores(2, scores);
-    Value *probabilities = softmax(node_, widened(node_, scores), 3);
+    Value *probabilities = softmax(node_, scores, 3);  // computed in float, whatever the type
     if (node_.has_input(kMask) || node_.has_input(kKeyCount)) {
       Value *const nothing_kept = node_.add(Op::IsNaN, {probabilities});
       probabilities =
           node_.add(Op::Where, {nothing_kept, node_.like(probabilities, 0), probabilities});
     }
-    probabilities = node_.cast(probabilities, scores->type.dtype);
     note_scores(3, probabilities);
     Value *result = node_.add(Op::MatMul, {probabilities, repeat_heads(node_, value, heads)});
     if (node_.input(kQuery)->type.rank() == 3) {

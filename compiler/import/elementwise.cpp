@@ -1,4 +1,6 @@
 // Arithmetic, comparisons and logic: operators that are one op of the IR, or a few.
+#include <cmath>
+
 #include "compiler/import/onnx_node.h"
 
 namespace sylvite {
@@ -50,18 +52,14 @@ void reciprocal(OnnxNode &node) {
   node.set_output(0, node.add(Op::Div, {node.like(x, 1), x}));
 }
 
-// tan(x)  =>  sin(x) / cos(x)
-void tangent(OnnxNode &node) {
-  Value *const x = node.input(0);
-  node.set_output(0, node.add(Op::Div, {node.add(Op::Sin, {x}), node.add(Op::Cos, {x})}));
-}
-
 // The result has the base's type, whatever the exponent's.
 void power(OnnxNode &node) {
   Value *const base = node.input(0);
   Value *const exponent = node.input(1);
   const DType type = base->type.dtype;
-  if (!is_float(type) && is_float(exponent->type.dtype)) {
+  if (is_integer(type) && is_integer(exponent->type.dtype)) {
+    node.set_output(0, node.add(Op::Pow, {base, exponent}));  // which may not fit the base's type
+  } else if (!is_float(type) && is_float(exponent->type.dtype)) {
     Value *const wide = node.cast(base, exponent->type.dtype);
     node.set_output(0, node.cast(node.add(Op::Pow, {wide, exponent}), type));
   } else {
@@ -75,6 +73,50 @@ void modulus(OnnxNode &node) {
     node.fail("needs fmod = 1 for floats");
   }
   node.set_output(0, node.add(Op::Mod, {node.input(0), node.input(1)}, {{"fmod", fmod}}));
+}
+
+// ~x  =>  x xor -1
+void bitwise_not(OnnxNode &node) {
+  Value *const x = node.input(0);
+  node.set_output(0, node.add(Op::Xor, {x, node.like(x, -1)}));
+}
+
+// By 1, 2, 4, ... places, where the amount has that bit: products, or quotients towards minus
+// infinity, with powers of two. An amount below 0 or beyond the type's width leaves nothing but
+// copies of the sign.
+void bit_shift(OnnxNode &node) {
+  const std::string direction = node.text("direction", "");
+  if (direction != "LEFT" && direction != "RIGHT") {
+    node.fail("direction is '", direction, "', expected 'LEFT' or 'RIGHT'");
+  }
+  const bool left = direction == "LEFT";
+  Value *const x = node.input(0);
+  Value *const amount = node.input(1);
+  const DType type = x->type.dtype;
+  const int64_t width = 8 * size_of(type);
+  Value *const zero = node.like(x, 0);
+  Value *shifted = x;
+  for (int64_t places = 1; places < width; places *= 2) {
+    const auto step = static_cast<double>(places);
+    Value *const bit = node.add(Op::And, {amount, node.like(x, step)});
+    Value *const factor = node.like(x, std::exp2(step));
+    Value *moved = nullptr;
+    if (left) {
+      moved = node.add(Op::Mul, {shifted, factor});
+    } else {
+      Value *const rest = node.add(Op::Mod, {shifted, factor}, {{"fmod", int64_t{0}}});
+      moved = node.add(Op::Div, {node.add(Op::Sub, {shifted, rest}), factor});
+    }
+    shifted = node.add(Op::Where, {node.add(Op::Equal, {bit, zero}), shifted, moved});
+  }
+  Value *sign = zero;
+  Value *beyond = node.add(Op::Less, {node.like(x, static_cast<double>(width) - 1), amount});
+  if (is_signed(type)) {
+    beyond = node.add(Op::Or, {beyond, node.add(Op::Less, {amount, zero})});
+    sign =
+        left ? zero : node.add(Op::Where, {node.add(Op::Less, {x, zero}), node.like(x, -1), zero});
+  }
+  node.set_output(0, node.add(Op::Where, {beyond, sign, shifted}));
 }
 
 void is_inf(OnnxNode &node) {
@@ -121,6 +163,11 @@ constexpr OpRule kRules[] = {
     {"Abs", 13, unary<Op::Abs>},
     {"Add", 14, binary<Op::Add>},
     {"And", 7, binary<Op::And>},
+    {"BitShift", 28, bit_shift},
+    {"BitwiseAnd", 18, binary<Op::And>},
+    {"BitwiseNot", 18, bitwise_not},
+    {"BitwiseOr", 18, binary<Op::Or>},
+    {"BitwiseXor", 18, binary<Op::Xor>},
     {"Cast", 28, cast},
     {"CastLike", 25, cast_like},
     {"Ceil", 13, unary<Op::Ceil>},
@@ -156,7 +203,6 @@ constexpr OpRule kRules[] = {
     {"Sqrt", 13, unary<Op::Sqrt>},
     {"Sub", 14, binary<Op::Sub>},
     {"Sum", 13, variadic<Op::Add>},
-    {"Tan", 22, tangent},
     {"Tanh", 13, unary<Op::Tanh>},
     {"Where", 16, where},
     {"Xor", 7, binary<Op::Xor>},

@@ -283,7 +283,12 @@ std::unique_ptr<Graph> Importer::run() {
 void Importer::check_opset(const Opsets &opsets) const {
   const auto standard = opsets.find("");
   if (standard == opsets.end()) {
-    throw_model_error("imports no version of the ONNX operators (opset_import)");
+    std::string others;
+    for (const auto &[domain, version] : opsets) {
+      others += (others.empty() ? ", only operators of '" : "', '") + printable(domain);
+    }
+    throw_model_error("imports no version of the ONNX operators (opset_import)", others,
+                      others.empty() ? "" : "', which are not supported");
   }
   const int64_t opset = standard->second;
   if (opset < 1) {
@@ -690,13 +695,14 @@ void Importer::import_node(const onnx::NodeProto &node, int index, Scope &scope)
 
 void Importer::import_standard(const onnx::NodeProto &node, OnnxNode &view, Scope &scope) {
   const int64_t opset = view.opset();
+  const bool standard = is_standard_domain(node.domain());
   const onnx::OpSchema *const schema =
-      is_standard_domain(node.domain()) ? find_schema(node.op_type(), opset) : nullptr;
+      standard ? find_schema(node.op_type(), opset) : find_preview_schema(node);
   if (schema == nullptr) {
     throw_model_error("there is no such operator");
   }
   check_against_schema(node, *schema);
-  const OpRule *const rule = find_rule(node.op_type());
+  const OpRule *const rule = standard ? find_rule(node.op_type()) : nullptr;
   if (rule != nullptr && schema->since_version() <= rule->last_version) {
     rule->translate(view);
     return;

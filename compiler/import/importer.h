@@ -44,6 +44,8 @@ const OpRule *find_rule(const std::string &op_type);
 // brought them (onnxruntime's optimisers do so) or after they were withdrawn get their latest one.
 // Null: no such operator.
 const onnx::OpSchema *find_schema(const std::string &op_type, int64_t opset);
+// The newest schema of an operator of ONNX's own preview domain; null: it is no such operator.
+const onnx::OpSchema *find_preview_schema(const onnx::NodeProto &node);
 
 // The standard domain has two names.
 bool is_standard_domain(const std::string &domain);

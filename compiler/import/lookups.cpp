@@ -61,6 +61,124 @@ void scatter_nd(OnnxNode &node) {
                               {{"reduction", reduction_of(node)}}));
 }
 
+// A result whose size depends on how many elements are true is supported where these are known.
+Tensor known_elements(const OnnxNode &node, size_t i, const char *role) {
+  std::optional<Tensor> tensor = known_tensor(node.input(i));
+  if (!tensor) {
+    node.fail("takes its ", role, " from '", node.input(i)->name,
+              "', which is computed at run time: how large the result is would be known only then");
+  }
+  return std::move(*tensor);
+}
+
+void compress(OnnxNode &node) {
+  Value *x = node.input(0);
+  int64_t axis = 0;
+  if (node.has("axis")) {
+    axis = node.axis(node.integer("axis"), x->type.rank());
+  } else {
+    x = node.reshape(x, {element_count(x->type.shape)});
+  }
+  const Tensor condition = known_elements(node, 1, "condition");
+  std::vector<int64_t> chosen;
+  for (int64_t i = 0; i < condition.count(); ++i) {
+    if (condition.at_int(i) != 0) {
+      chosen.push_back(i);
+    }
+  }
+  node.set_output(0, node.add(Op::Gather, {x, node.integers_constant(chosen)}, {{"axis", axis}}));
+}
+
+// Of a tensor that holds one value everywhere, as exporters write the numbers of its positions.
+bool is_true_everywhere(const Value *x) {
+  if (x->producer == nullptr || x->producer->op != Op::Expand) {
+    return false;
+  }
+  const std::optional<Tensor> value = known_tensor(x->producer->input(0));
+  return value && value->count() == 1 && value->at(0) != 0;
+}
+
+void non_zero(OnnxNode &node) {
+  const Value *const x = node.input(0);
+  const Shape &shape = x->type.shape;
+  const int64_t rank = x->type.rank();
+  if (rank > 0 && is_true_everywhere(x)) {
+    std::vector<Value *> rows;
+    for (size_t axis = 0; axis < shape.size(); ++axis) {
+      Shape along(shape.size(), Dim(1));
+      along[axis] = shape[axis];
+      Value *const everywhere = node.expand(node.reshape(node.iota(shape[axis]), along), shape);
+      rows.push_back(node.reshape(everywhere, {1, element_count(shape)}));
+    }
+    node.set_output(0, node.concat(rows, 0));
+    return;
+  }
+  const Tensor known = known_elements(node, 0, "elements");
+  std::vector<int64_t> positions;
+  for (int64_t i = 0; i < known.count(); ++i) {
+    if (known.at(i) != 0) {
+      positions.push_back(i);
+    }
+  }
+  const auto count = static_cast<int64_t>(positions.size());
+  Tensor result(DType::I64, {rank, count});
+  for (int64_t axis = rank; axis-- > 0;) {
+    const int64_t size = known.shape()[static_cast<size_t>(axis)];
+    for (int64_t i = 0; i < count; ++i) {
+      int64_t &rest = positions[static_cast<size_t>(i)];
+      result.set_int(axis * count + i, rest % size);
+      rest /= size;
+    }
+  }
+  node.set_output(0, node.constant(std::move(result)));
+}
+
+// x[..., indices[b, i], ...] on `axis` at position b of `batch_axis`: the batch's axis and the
+// other one are brought to the front and taken back.
+Value *gather_by_batch(OnnxNode &node, Value *x, int64_t batch_axis, int64_t axis, Value *indices) {
+  std::vector<int64_t> perm = {batch_axis, axis};
+  for (int64_t i = 0; i < x->type.rank(); ++i) {
+    if (i != batch_axis && i != axis) {
+      perm.push_back(i);
+    }
+  }
+  std::vector<int64_t> back(perm.size());
+  for (size_t i = 0; i < perm.size(); ++i) {
+    back[static_cast<size_t>(perm[i])] = static_cast<int64_t>(i);
+  }
+  Shape single = indices->type.shape;
+  single.emplace_back(1);
+  Value *const taken =
+      node.add(Op::GatherND, {node.transpose(x, perm), node.reshape(indices, single)},
+               {{"batch_dims", int64_t{1}}});
+  return node.transpose(taken, back);
+}
+
+// [1, size]: the positions of an axis, to stand beside a number for each batch position.
+Value *positions_of(OnnxNode &node, const Dim &size) {
+  return node.reshape(node.iota(size), {1, size});
+}
+
+// Position t of the first `length` comes from length - 1 - t.
+void reverse_sequence(OnnxNode &node) {
+  Value *const x = node.input(0);
+  const int64_t time = node.axis(node.integer("time_axis", 0), x->type.rank());
+  const int64_t batch = node.axis(node.integer("batch_axis", 1), x->type.rank());
+  if (time == batch) {
+    node.fail("time_axis and batch_axis are both ", time);
+  }
+  Value *const given = node.cast(node.input(1), DType::I64);
+  if (given->type.rank() != 1) {
+    node.fail("sequence_lens has ", given->type.rank(), " dimensions, expected 1");
+  }
+  Value *const lengths = node.reshape(given, {given->type.shape[0], 1});
+  Value *const at = positions_of(node, x->type.shape[static_cast<size_t>(time)]);
+  Value *const last = node.add(Op::Sub, {lengths, node.like(lengths, 1)});
+  Value *const indices =
+      node.add(Op::Where, {node.add(Op::Less, {at, lengths}), node.add(Op::Sub, {last, at}), at});
+  node.set_output(0, gather_by_batch(node, x, batch, time, indices));
+}
+
 void top_k(OnnxNode &node) {
   Value *const x = node.input(0);
   const int64_t axis = node.axis(node.integer("axis", -1), x->type.rank());
@@ -82,9 +200,16 @@ void top_k(OnnxNode &node) {
 }
 
 constexpr OpRule kRules[] = {
-    {"Gather", 13, gather},        {"GatherElements", 13, gather_elements},
-    {"GatherND", 13, gather_nd},   {"ScatterElements", 18, scatter_elements},
-    {"ScatterND", 18, scatter_nd}, {"TopK", 24, top_k},
+    {"Compress", 28, compress},
+    {"Gather", 13, gather},
+    {"GatherElements", 13, gather_elements},
+    {"GatherND", 13, gather_nd},
+    {"NonZero", 13, non_zero},
+    {"ReverseSequence", 28, reverse_sequence},
+    {"Scatter", 11, scatter_elements},  // the old name
+    {"ScatterElements", 18, scatter_elements},
+    {"ScatterND", 18, scatter_nd},
+    {"TopK", 24, top_k},
 };
 
 }  // namespace

@@ -198,12 +198,61 @@ void group_normalization(OnnxNode &node) {
   node.set_output(0, node.add(Op::Add, {scaled, per_channel(node, 2, rank)}));
 }
 
+// x / norm, zero where the norm is
+void lp_normalization(OnnxNode &node) {
+  Value *const x = node.input(0);
+  const int64_t axis = node.axis(node.integer("axis", -1), x->type.rank());
+  const int64_t p = node.integer("p", 2);
+  if (p != 1 && p != 2) {
+    node.fail("p is ", p, ", expected 1 or 2");
+  }
+  Value *const wide = widened(node, x);
+  Value *const powers = p == 1 ? node.add(Op::Abs, {wide}) : node.add(Op::Mul, {wide, wide});
+  Value *const sum = node.reduce("sum", powers, {axis}, true);
+  Value *const norm = p == 1 ? sum : node.add(Op::Sqrt, {sum});
+  Value *const zero = node.like(norm, 0);
+  Value *const nothing = node.add(Op::Equal, {norm, zero});
+  Value *const result = node.add(Op::Where, {nothing, zero, node.add(Op::Div, {wide, norm})});
+  node.set_output(0, node.cast(result, x->type.dtype));
+}
+
+constexpr int64_t kMostChannels = 1 << 20;
+
+// The mean of squares over neighbouring channels is an average pool over [N, 1, C, rest].
+void local_response_normalization(OnnxNode &node) {
+  Value *const x = node.input(0);
+  require_channels(node, x);
+  const int64_t size = node.integer("size");
+  if (size < 1 || size > kMostChannels) {
+    node.fail("size is ", size, ", expected 1 to ", kMostChannels);
+  }
+  Value *const wide = widened(node, x);
+  const Shape &shape = x->type.shape;
+  const Dim rest = element_count(part(shape, 2, x->type.rank()));
+  Value *const squares =
+      node.reshape(node.add(Op::Mul, {wide, wide}), {shape[0], 1, shape[1], rest});
+  Value *const means = node.add(Op::Pool, {squares},
+                                {{"kind", std::string("average")},
+                                 {"kernel", std::vector<int64_t>{size, 1}},
+                                 {"strides", std::vector<int64_t>{1, 1}},
+                                 {"pads", std::vector<int64_t>{(size - 1) / 2, 0, size / 2, 0}},
+                                 {"dilations", std::vector<int64_t>{1, 1}},
+                                 {"count_include_pad", int64_t{1}}});
+  Value *const scaled =
+      node.add(Op::Mul, {node.reshape(means, shape), node.like(wide, node.real("alpha", 1e-4F))});
+  Value *const base = node.add(Op::Add, {scaled, node.like(wide, node.real("bias", 1))});
+  Value *const divisor = node.add(Op::Pow, {base, node.like(wide, node.real("beta", 0.75))});
+  node.set_output(0, node.cast(node.add(Op::Div, {wide, divisor}), x->type.dtype));
+}
+
 constexpr OpRule kRules[] = {
     {"BatchNormalization", 15, batch_normalization},
     {"GroupNormalization", 21, group_normalization},
     {"InstanceNormalization", 22, instance_normalization},
+    {"LRN", 13, local_response_normalization},
     {"LayerNormalization", 17, layer_normalization},
     {"LogSoftmax", 13, softmax_like<log_softmax>},
+    {"LpNormalization", 22, lp_normalization},
     {"RMSNormalization", 23, rms_normalization},
     {"Softmax", 13, softmax_like<softmax>},
 };

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "compiler/import/element_types.h"
+#include "compiler/ir/evaluate.h"
 #include "compiler/ir/infer.h"
 
 namespace sylvite {
@@ -13,6 +14,45 @@ namespace {
 
 // Far more than any operator wants of sizes, axes or steps.
 constexpr int64_t kMaxNumbers = 4096;
+
+// What is computed from constants is short, where it is computed from anything else, far away.
+constexpr int64_t kMaxKnownSteps = 64;
+
+bool attributes_are_numbers(const Node &node) {
+  const auto &attributes = node.attributes.all();
+  return std::all_of(attributes.begin(), attributes.end(), [](const auto &attribute) {
+    const auto *const dims = std::get_if<std::vector<Dim>>(&attribute.second);
+    return dims == nullptr || std::all_of(dims->begin(), dims->end(),
+                                          [](const Dim &dim) { return dim.is_constant(); });
+  });
+}
+
+std::optional<Tensor> computed(const Value *value, int64_t &left) {
+  if (const Tensor *const tensor = constant_of(value)) {
+    return tensor->count() > kMaxNumbers ? std::nullopt : std::optional(*tensor);
+  }
+  const Node *const node = value->producer;
+  const std::optional<std::vector<int64_t>> shape = static_shape(value->type.shape);
+  if (node == nullptr || !shape || --left < 0 || node->outputs.size() != 1 ||
+      !node->regions.empty() || !attributes_are_numbers(*node)) {
+    return {};
+  }
+  int64_t count = 1;
+  for (const int64_t size : *shape) {
+    if (size > kMaxNumbers || (count *= size) > kMaxNumbers) {
+      return {};
+    }
+  }
+  std::vector<Tensor> inputs;
+  for (const Value *const input : node->inputs) {
+    std::optional<Tensor> tensor = computed(input, left);
+    if (!tensor) {
+      return {};
+    }
+    inputs.push_back(std::move(*tensor));
+  }
+  return evaluate_node(*node, inputs, {}).front();
+}
 
 const char *kind_name(const OnnxAttribute &attribute) {
   constexpr const char *kNames[] = {"an integer", "a float", "a string", "a tensor",
@@ -30,6 +70,14 @@ const T &typed(const OnnxNode &node, const std::string &name, const OnnxAttribut
 }
 
 }  // namespace
+
+std::optional<Tensor> known_tensor(const Value *value) {
+  if (const Tensor *const tensor = constant_of(value)) {
+    return *tensor;
+  }
+  int64_t left = kMaxKnownSteps;
+  return computed(value, left);
+}
 
 OnnxNode::OnnxNode(Graph &graph, std::string op_type, int64_t opset,
                    std::vector<std::string> sources, std::vector<Value *> inputs,
@@ -55,8 +103,9 @@ std::vector<Dim> OnnxNode::dims(size_t i, const char *role) const {
   if (value->host) {
     return *value->host;
   }
-  const Tensor *const tensor = constant_of(value);
-  if (tensor != nullptr && is_integer(tensor->dtype())) {
+  const std::optional<Tensor> tensor =
+      is_integer(value->type.dtype) ? known_tensor(value) : std::nullopt;
+  if (tensor) {
     if (tensor->count() > kMaxNumbers) {
       fail("takes its ", role, " from '", value->name, "', which holds ", tensor->count(),
            " numbers; at most ", kMaxNumbers, " are supported");

@@ -149,8 +149,11 @@ std::span<const OpRule> convolution_rules();
 std::span<const OpRule> reduction_rules();
 std::span<const OpRule> normalisation_rules();
 std::span<const OpRule> attention_rules();
+std::span<const OpRule> trigonometry_rules();
 
 // Shared between families.
+// The elements of a small tensor that is computed from constants alone.
+std::optional<Tensor> known_tensor(const Value *value);
 // Softmax over one axis of any rank.
 Value *softmax(OnnxNode &node, Value *x, int64_t axis);
 // f16 and bf16 computed in f32 where ONNX says so (stash_type): x as f32, unless it is wider.

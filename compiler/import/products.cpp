@@ -16,9 +16,7 @@ namespace sylvite {
 namespace {
 
 // numpy's rules for vectors: a row on the left, a column on the right, dropped again afterwards.
-void matmul(OnnxNode &node) {
-  Value *a = node.input(0);
-  Value *b = node.input(1);
+Value *numpy_product(OnnxNode &node, Value *a, Value *b) {
   if (a->type.rank() == 0 || b->type.rank() == 0) {
     node.fail("cannot multiply a scalar as a matrix");
   }
@@ -34,7 +32,30 @@ void matmul(OnnxNode &node) {
   if (row) {
     shape.erase(shape.end() - (column ? 1 : 2));
   }
-  node.set_output(0, node.reshape(product, shape));
+  return node.reshape(product, shape);
+}
+
+void matmul(OnnxNode &node) {
+  node.set_output(0, numpy_product(node, node.input(0), node.input(1)));
+}
+
+// An operand less its zero point, which may be one number a row of the left operand, or one a
+// column of the right one.
+Value *centred(OnnxNode &node, size_t operand) {
+  Value *const x = node.cast(node.input(operand), DType::I32);
+  if (!node.has_input(operand + 2)) {
+    return x;
+  }
+  Value *zero = node.cast(node.input(operand + 2), DType::I32);
+  const Shape &shape = zero->type.shape;
+  if (shape.size() == 1 && x->type.rank() > 1) {
+    zero = node.reshape(zero, operand == 0 ? Shape{shape[0], 1} : Shape{1, shape[0]});
+  }
+  return node.add(Op::Sub, {x, zero});
+}
+
+void matmul_integer(OnnxNode &node) {
+  node.set_output(0, numpy_product(node, centred(node, 0), centred(node, 1)));
 }
 
 void gemm(OnnxNode &node) {
@@ -295,6 +316,7 @@ constexpr OpRule kRules[] = {
     {"Einsum", 28, einsum},
     {"Gemm", 13, gemm},
     {"MatMul", 13, matmul},
+    {"MatMulInteger", 10, matmul_integer},
 };
 
 }  // namespace

@@ -112,19 +112,22 @@ void arg_reduce(OnnxNode &node) {
                                {"last", int64_t{node.integer("select_last_index", 0) != 0}}}));
 }
 
-void cumulative_sum(OnnxNode &node) {
+template <Kind kind>
+void cumulative(OnnxNode &node) {
   Value *const x = node.input(0);
   const int64_t axis = node.axis(node.number(1, "axis"), x->type.rank());
   node.set_output(0, node.add(Op::CumSum, {x},
                               {{"axis", axis},
                                {"exclusive", int64_t{node.integer("exclusive", 0) != 0}},
-                               {"reverse", int64_t{node.integer("reverse", 0) != 0}}}));
+                               {"reverse", int64_t{node.integer("reverse", 0) != 0}},
+                               {"kind", std::string(kKindNames[static_cast<size_t>(kind)])}}));
 }
 
 constexpr OpRule kRules[] = {
     {"ArgMax", 13, arg_reduce<Kind::Max>},
     {"ArgMin", 13, arg_reduce<Kind::Min>},
-    {"CumSum", 14, cumulative_sum},
+    {"CumProd", 26, cumulative<Kind::Prod>},
+    {"CumSum", 14, cumulative<Kind::Sum>},
     {"ReduceL1", 18, reduce<Kind::Sum, applied<Op::Abs>>},
     {"ReduceL2", 18, reduce<Kind::Sum, square, applied<Op::Sqrt>>},
     {"ReduceLogSum", 28, reduce<Kind::Sum, itself, applied<Op::Log>>},

@@ -16,9 +16,10 @@ using onnx::OpSchemaRegistry;
 const std::map<std::string, const OpRule *> &rules() {
   static const std::map<std::string, const OpRule *> by_name = [] {
     std::map<std::string, const OpRule *> result;
-    for (const auto &family : {elementwise_rules(), activation_rules(), view_rules(), shape_rules(),
-                               lookup_rules(), product_rules(), convolution_rules(),
-                               reduction_rules(), normalisation_rules(), attention_rules()}) {
+    for (const auto &family :
+         {elementwise_rules(), activation_rules(), view_rules(), shape_rules(), lookup_rules(),
+          product_rules(), convolution_rules(), reduction_rules(), normalisation_rules(),
+          attention_rules(), trigonometry_rules()}) {
       for (const OpRule &rule : family) {
         result[rule.name] = &rule;
       }
@@ -33,6 +34,9 @@ bool has_body(const OpSchema &schema) {
 }
 
 constexpr int kMaxBodies = 8;  // bodies within bodies
+
+// Operators that may come into the standard one day.
+constexpr const char *kPreviewDomain = "ai.onnx.preview";
 
 bool is_own(const std::string &op_type) {
   const std::span<const OwnOperator> own = own_operators();
@@ -107,6 +111,12 @@ std::string without_rule(const std::string &name) {
       return "not supported; export the model without such sequences and optionals";
     }
   }
+  for (const char *same : {"NonMaxSuppression", "Unique"}) {
+    if (name == same) {
+      return "not supported, because the size of its result is known only at run time; export the "
+             "model without it";
+    }
+  }
   return "not supported; export the model without it";
 }
 
@@ -117,8 +127,10 @@ std::string why_unsupported(const onnx::NodeProto &node, int64_t opset) {
   if (schema == nullptr) {
     return "there is no such operator in ONNX opset " + std::to_string(opset);
   }
-  if (opset < kOldestOpset &&
-      find_schema(name, kOldestOpset)->since_version() != schema->since_version()) {
+  const OpSchema *const oldest =
+      opset < kOldestOpset ? OpSchemaRegistry::Schema(name, kOldestOpset, "") : nullptr;
+  if (oldest != nullptr && !oldest->deprecated() &&
+      oldest->since_version() != schema->since_version()) {
     return "is another one in opset " + std::to_string(opset) + "; export the model with opset " +
            std::to_string(kOldestOpset) + " or newer";
   }
@@ -135,6 +147,16 @@ std::string why_unsupported(const onnx::NodeProto &node, int64_t opset) {
     return "";
   }
   return without_rule(name);
+}
+
+// The same for another domain: what has a body of known operators can be imported.
+std::string why_unsupported(const onnx::NodeProto &node) {
+  const OpSchema *const schema = find_preview_schema(node);
+  if (schema != nullptr && has_body(*schema) && body_is_known(*schema, node, 0).value_or(true)) {
+    return "";
+  }
+  return "operators of the domain '" + printable(node.domain()) +
+         "' are not supported; export plain ONNX";
 }
 
 struct Unsupported {
@@ -197,9 +219,7 @@ class Survey {
     }
     const std::string domain = printable(node.domain());
     const bool standard = is_standard_domain(node.domain());
-    const std::string reason =
-        standard ? why_unsupported(node, opset)
-                 : "operators of the domain '" + domain + "' are not supported; export plain ONNX";
+    const std::string reason = standard ? why_unsupported(node, opset) : why_unsupported(node);
     if (!reason.empty()) {
       Unsupported &entry =
           unsupported_[(standard ? "" : domain + "::") + printable(node.op_type())];
@@ -249,6 +269,11 @@ const OpSchema *find_schema(const std::string &op_type, int64_t opset) {
   return OpSchemaRegistry::Schema(op_type, static_cast<int>(newest_opset()), "");
 }
 
+const OpSchema *find_preview_schema(const onnx::NodeProto &node) {
+  return node.domain() == kPreviewDomain ? OpSchemaRegistry::Schema(node.op_type(), kPreviewDomain)
+                                         : nullptr;
+}
+
 std::string unsupported_operators(const onnx::ModelProto &model) {
   return Survey(model).run();
 }
@@ -262,9 +287,10 @@ std::vector<SupportedOp> supported_ops() {
     ops[own.name] = {"ai.onnx", own.name, own.how};
   }
   for (const OpSchema &schema : OpSchemaRegistry::get_all_schemas()) {
-    if (is_standard_domain(schema.domain()) && ops.count(schema.Name()) == 0 &&
+    const bool standard = is_standard_domain(schema.domain());
+    if ((standard || schema.domain() == kPreviewDomain) && ops.count(schema.Name()) == 0 &&
         body_is_known(schema, onnx::NodeProto(), 0).value_or(false)) {
-      ops[schema.Name()] = {"ai.onnx", schema.Name(), "function body"};
+      ops[schema.Name()] = {standard ? "ai.onnx" : kPreviewDomain, schema.Name(), "function body"};
     }
   }
   std::vector<SupportedOp> result;

@@ -66,8 +66,8 @@ std::optional<Dim> whole_number(const Value *value) {
   if (value->host && value->host->size() == 1) {
     return value->host->front();
   }
-  const Tensor *const tensor = constant_of(value);
-  if (tensor != nullptr && tensor->count() == 1) {
+  const std::optional<Tensor> tensor = known_tensor(value);
+  if (tensor && tensor->count() == 1) {
     const double number = tensor->at(0);
     if (std::nearbyint(number) == number && std::fabs(number) < 0x1p53) {
       return Dim(static_cast<int64_t>(number));
@@ -84,8 +84,8 @@ std::optional<Dim> whole_number(const Value *value) {
 Value *fractional_range(OnnxNode &node) {
   double bounds[3] = {};
   for (size_t i = 0; i < 3; ++i) {
-    const Tensor *const tensor = constant_of(node.input(i));
-    if (tensor == nullptr || tensor->count() != 1) {
+    const std::optional<Tensor> tensor = known_tensor(node.input(i));
+    if (!tensor || tensor->count() != 1) {
       node.fail("takes its bounds from '", node.input(i)->name, "', which is computed at run time");
     }
     bounds[i] = tensor->at(0);

@@ -129,6 +129,11 @@ TEST(ImportErrors, Opset) {
   onnx::ModelProto model = graph("(float[3] x) => (y) { y = Relu(x) }");
   model.clear_opset_import();
   EXPECT_EQ(error_of(model), "imports no version of the ONNX operators (opset_import)");
+  model.add_opset_import()->set_domain("ai.onnx.ml");
+  EXPECT_EQ(error_of(model),
+            "imports no version of the ONNX operators (opset_import), only operators of "
+            "'ai.onnx.ml', which are not supported");
+  model.clear_opset_import();
   for (const char *domain : {"", "ai.onnx"}) {
     auto *const import = model.add_opset_import();
     import->set_domain(domain);
@@ -148,16 +153,16 @@ TEST(ImportErrors, IrVersion) {
 TEST(ImportErrors, AllUnsupportedOperatorsAtOnce) {
   EXPECT_EQ(
       error_of(graph("(float[3] x) => (y, z) {"
-                     " [first] a = NonZero(x)"
-                     " [second] b = NonZero(x)"
+                     " [first] a = Bernoulli(x)"
+                     " [second] b = Bernoulli(x)"
                      " c = com.acme.Magic(x)"
                      " y = Det(c)"
                      " z = NoSuchOperator(a, b) }")),
       "operators that are not supported:\n"
+      "  Bernoulli (2 nodes: 'first', 'second'): not supported; export the model without it\n"
       "  Det (node 'Det_3 (output y)'): not supported; export the model without it\n"
       "  NoSuchOperator (node 'NoSuchOperator_4 (output z)'): there is no such operator in ONNX "
       "opset 17\n"
-      "  NonZero (2 nodes: 'first', 'second'): not supported; export the model without it\n"
       "  com.acme::Magic (node 'Magic_2 (output c)'): operators of the domain 'com.acme' are not "
       "supported; export plain ONNX");
 }
@@ -181,9 +186,9 @@ TEST(ImportErrors, UnsupportedFunctionBodiesAreListedToo) {
 TEST(ImportErrors, UnsupportedInsideAFunction) {
   EXPECT_EQ(error_of(graph("(float[3] x) => (y) { [call] y = local.f(x) }"
                            "<opset_import: [\"\" : 17], domain: \"local\"> f (a) => (b) { [inner] "
-                           "b = NonZero(a) }")),
+                           "b = Det(a) }")),
             "operators that are not supported:\n"
-            "  NonZero (node 'call/inner'): not supported; export the model without it");
+            "  Det (node 'call/inner'): not supported; export the model without it");
 }
 
 // ---- names and order ----
@@ -324,6 +329,22 @@ TEST(ImportErrors, AttributesOutOfRange) {
       "node 'a' (Slice): has a step of 0");
 }
 
+TEST(ImportErrors, AttributesWithoutAMeaning) {
+  EXPECT_EQ(error_of(graph("(int8[2] x) => (y) { [a] y = BitShift<direction = \"UP\">(x, x) }")),
+            "node 'a' (BitShift): direction is 'UP', expected 'LEFT' or 'RIGHT'");
+  EXPECT_EQ(error_of(graph("(float[2] x) => (y) { [a] y = LpNormalization<p = 3>(x) }", 22)),
+            "node 'a' (LpNormalization): p is 3, expected 1 or 2");
+  EXPECT_EQ(error_of(graph("(float[1, 2] x) => (y) { [a] y = LRN<size = 0>(x) }")),
+            "node 'a' (LRN): size is 0, expected 1 to 1048576");
+  EXPECT_EQ(error_of(graph("(float[2, 2] x, int64[2] k) => (y)"
+                           " { [a] y = ReverseSequence<batch_axis = 0>(x, k) }")),
+            "node 'a' (ReverseSequence): time_axis and batch_axis are both 0");
+  EXPECT_EQ(error_of(graph("(float[2, 2] x, int64 k) => (y) { [a] y = ReverseSequence(x, k) }")),
+            "node 'a' (ReverseSequence): sequence_lens has 0 dimensions, expected 1");
+  EXPECT_EQ(error_of(graph("(double[2] x) => (y) { [a] y = Asin(x) }", 22)),
+            "node 'a' (Asin): is not supported in float64: export the model in float32");
+}
+
 TEST(ImportErrors, AttributeTypesAndNames) {
   EXPECT_EQ(error_of(graph("(float[2, 3] x) => (y) { [a] y = Softmax<axis = 0.5>(x) }")),
             "node 'a' (Softmax): attribute 'axis' has type FLOAT, expected INT");
@@ -344,6 +365,12 @@ TEST(ImportErrors, ValuesComputedAtRunTime) {
             "node 'a' (Expand): takes its shape from 'two', whose contents are computed at run "
             "time; only those that follow from the sizes of the inputs, or from the contents of "
             "small inputs, are supported");
+  EXPECT_EQ(error_of(graph("(float[2, 3] x) => (y) { [a] y = NonZero(x) }")),
+            "node 'a' (NonZero): takes its elements from 'x', which is computed at run time: how "
+            "large the result is would be known only then");
+  EXPECT_EQ(error_of(graph("(float[2, 3] x, bool[3] c) => (y) { [a] y = Compress(x, c) }")),
+            "node 'a' (Compress): takes its condition from 'c', which is computed at run time: how "
+            "large the result is would be known only then");
 }
 
 // Nothing is computed from sizes near 2^63 before they are bounded (UBSan).

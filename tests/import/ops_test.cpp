@@ -68,6 +68,55 @@ TEST(ImportOps, Unary) {
   expect_unary("Identity", [](double x) { return x; });
 }
 
+// y = Op(x) against the C library, also where a careless spelling loses digits or overflows.
+void expect_function(const std::string &op, double (*definition)(double), const Numbers &x,
+                     DType dtype = DType::F32) {
+  SCOPED_TRACE(op);
+  const int64_t count = static_cast<int64_t>(x.size());
+  const Tensor input = floats({count}, x).converted(dtype);
+  Numbers expected;
+  for (int64_t i = 0; i < count; ++i) {
+    expected.push_back(definition(input.at(i)));
+  }
+  const std::string type = dtype == DType::F64   ? "double"
+                           : dtype == DType::F16 ? "float16"
+                                                 : "float";
+  const Tensor y =
+      run_model(graph("(" + type + "[n] x) => (y) { y = " + op + "(x) }", 22), {input})[0];
+  EXPECT_EQ(y.dtype(), dtype);
+  const double epsilon = dtype == DType::F64 ? 1e-14 : dtype == DType::F16 ? 1e-3 : 1e-6;
+  for (int64_t i = 0; i < count; ++i) {
+    const double wanted = expected[static_cast<size_t>(i)];
+    if (std::isfinite(wanted)) {
+      EXPECT_NEAR(y.at(i), wanted, epsilon * std::fabs(wanted)) << input.at(i);
+    } else {
+      EXPECT_TRUE(y.at(i) == wanted || (std::isnan(y.at(i)) && std::isnan(wanted))) << input.at(i);
+    }
+  }
+}
+
+TEST(ImportOps, TrigonometricFunctions) {
+  const Numbers any = {0,    1e-30, -1e-8, 1e-4, -0.3, 0.4142, 0.415,     -0.9,       1,  -1.5,
+                       2.41, 2.42,  -7,    60,   88.9, -89.2,  kInfinity, -kInfinity, NAN};
+  for (const DType dtype : {DType::F32, DType::F64}) {
+    expect_function("Sinh", std::sinh, any, dtype);
+    expect_function("Cosh", std::cosh, any, dtype);
+    expect_function("Asinh", std::asinh, any, dtype);
+    expect_function("Asinh", std::asinh, {1e12, -1e30, 3e38}, dtype);
+    expect_function("Acosh", std::acosh,
+                    {1, 1.0001, 1.5, 30, 1e12, 3e38, kInfinity, 0.5, -1, -1e20, NAN}, dtype);
+    expect_function("Atanh", std::atanh,
+                    {0, 1e-20, -1e-4, 0.2, -0.5, 0.75, 0.9999, 1, -1, 1.5, -1e20, NAN}, dtype);
+  }
+  const Numbers unit = {0, 1e-20, -1e-4, 0.3, -0.5, 0.8, 0.9999, -0.9999, 1, -1, 1.5, -kInfinity};
+  expect_function("Atan", std::atan, any);
+  expect_function("Asin", std::asin, unit);
+  expect_function("Acos", std::acos, unit);
+  // In half precision the steps are computed in float.
+  expect_function("Atan", std::atan, {0.1, -1, 300}, DType::F16);
+  expect_function("Sinh", std::sinh, {0.01, -1, 11}, DType::F16);
+}
+
 TEST(ImportOps, Activations) {
   const auto sigmoid = [](double x) { return 1 / (1 + std::exp(-x)); };
   const auto softplus = [](double x) { return std::log1p(std::exp(x)); };
@@ -137,6 +186,46 @@ TEST(ImportOps, LogicAndSelection) {
   expect_values(results[2], {4}, {0, 1, 1, 0});
   expect_values(results[3], {4}, {1, 1, 0, 0});
   expect_values(results[4], {4}, {0, 0, 3, 4});
+}
+
+TEST(ImportOps, Bits) {
+  const auto model = graph(
+      "(int8[4] a, int8[4] b) => (p, q, r, s) { p = BitwiseAnd(a, b)  q = BitwiseOr(a, b)"
+      " r = BitwiseXor(a, b)  s = BitwiseNot(a) }",
+      18);
+  const auto bytes = [](const std::vector<int64_t> &values, DType dtype) {
+    return integers({static_cast<int64_t>(values.size())}, values).converted(dtype);
+  };
+  const auto results =
+      run_model(model, {bytes({12, -1, -128, 5}, DType::I8), bytes({10, 7, 127, 5}, DType::I8)});
+  expect_values(results[0], {4}, {8, 7, 0, 5});
+  expect_values(results[1], {4}, {14, -1, -1, 5});
+  expect_values(results[2], {4}, {6, -8, -1, 0});
+  expect_values(results[3], {4}, {-13, 0, 127, -6});
+
+  const auto shifted = [&](const std::string &type, DType dtype, const std::string &direction,
+                           const std::vector<int64_t> &x, const std::vector<int64_t> &amount) {
+    return run_model(
+        graph("(" + type + "[n] x, " + type + "[n] k) => (y) { y = BitShift<direction = \"" +
+              direction + "\">(x, k) }"),
+        {bytes(x, dtype), bytes(amount, dtype)})[0];
+  };
+  expect_values(shifted("int8", DType::I8, "LEFT", {1, 3, -1, 1, 1, 1, 5}, {0, 1, 3, 7, 8, -1, 6}),
+                {7}, {1, 6, -8, -128, 0, 0, 64});
+  expect_values(
+      shifted("int8", DType::I8, "RIGHT", {127, -7, -128, -1, 100, -3}, {3, 1, 7, 100, 8, -1}), {6},
+      {15, -4, -1, -1, 0, -1});
+  expect_values(shifted("uint16", DType::U16, "RIGHT", {65535, 256, 9}, {15, 4, 16}), {3},
+                {1, 16, 0});
+  expect_values(shifted("int64", DType::I64, "LEFT", {3, 1}, {40, 62}), {2},
+                {3.0 * (int64_t{1} << 40), 4611686018427387904.0});
+}
+
+TEST(ImportOps, PowersOfWholeNumbers) {
+  const auto model = graph("(uint8[4] x, int32[4] k) => (y) { y = Pow(x, k) }");
+  const auto y = run_model(model, {integers({4}, {2, 1, 3, 0}).converted(DType::U8),
+                                   integers({4}, {7, 300, 5, 0}).converted(DType::I32)});
+  expect_values(y[0], {4}, {128, 1, 243, 1});
 }
 
 TEST(ImportOps, NotANumberAndInfinity) {
@@ -301,6 +390,18 @@ TEST(ImportOps, ReshapeToAComputedShape) {
   EXPECT_EQ(imported.graph->nodes().size(), 1U);  // the arithmetic on shapes is gone
 }
 
+// Exporters compute bounds in float; where all is known, so is the result.
+TEST(ImportOps, SizesComputedFromConstants) {
+  const auto model = graph(
+      "(float[n] x) => (a, b) <float two = {2.0}, float s = {1.5}, float zero = {0}> {"
+      " w = Mul(two, two)  a = Range(zero, w, s)"
+      " h = Floor(w)  k = Cast<to = 7>(h)  z = Constant<value_ints = [0]>()"
+      " u = Unsqueeze(k, z)  b = Expand(zero, u) }");
+  const auto results = run_model(model, {floats({1}, {0})});
+  expect_values(results[0], {3}, {0, 1.5, 3});
+  expect_values(results[1], {4}, {0, 0, 0, 0});
+}
+
 TEST(ImportOps, FilledTensors) {
   const auto model = graph(
       "(float[n, 3] x) => (a, b, c) {"
@@ -358,6 +459,44 @@ TEST(ImportOps, Scatters) {
   expect_values(results[1], {3}, {20, 10, 3});
 }
 
+TEST(ImportOps, ScatterByItsOldName) {
+  const auto model =
+      graph("(float[3] x, int64[1] i, float[1] u) => (y) { y = Scatter(x, i, u) }", 10);
+  expect_values(run_model(model, {floats({3}, {1, 2, 3}), integers({1}, {1}), floats({1}, {7})})[0],
+                {3}, {1, 7, 3});
+}
+
+TEST(ImportOps, CompressByAKnownCondition) {
+  const auto model = graph(
+      "(float[2, 3] x) => (a, b) <bool[3] c = {0, 1, 1}> {"
+      " a = Compress<axis = -1>(x, c)  b = Compress(x, c) }");
+  const auto results = run_model(model, {floats({2, 3}, counting(6))});
+  expect_values(results[0], {2, 2}, {1, 2, 4, 5});
+  expect_values(results[1], {2}, {1, 2});
+}
+
+TEST(ImportOps, NonZeroOfWhatIsKnown) {
+  const auto known = graph("(float[1] x) => (y) <int64[2, 2] c = {0, 3, 1, 0}> { y = NonZero(c) }");
+  expect_values(run_model(known, {floats({1}, {0})})[0], {2, 2}, {0, 1, 1, 0});
+  // The positions of a tensor, as older exporters write them.
+  const auto ones = graph(
+      "(float[n, m] x) => (y) { s = Shape(x) c = ConstantOfShape<value = float[1] {1.0}>(s)"
+      " y = NonZero(c) }");
+  expect_values(run_model(ones, {floats({2, 3}, counting(6))})[0], {2, 6},
+                {0, 0, 0, 1, 1, 1, 0, 1, 2, 0, 1, 2});
+}
+
+TEST(ImportOps, ReverseSequence) {
+  const auto time_first = graph("(float[3, n] x, int64[n] k) => (y) { y = ReverseSequence(x, k) }");
+  expect_values(run_model(time_first, {floats({3, 2}, counting(6)), integers({2}, {3, 1})})[0],
+                {3, 2}, {4, 1, 2, 3, 0, 5});
+  const auto batch_first = graph(
+      "(float[n, 3, 2] x, int64[n] k) => (y)"
+      " { y = ReverseSequence<batch_axis = 0, time_axis = 1>(x, k) }");
+  expect_values(run_model(batch_first, {floats({1, 3, 2}, counting(6)), integers({1}, {2})})[0],
+                {1, 3, 2}, {2, 3, 0, 1, 4, 5});
+}
+
 TEST(ImportOps, TopK) {
   const auto model =
       graph("(float[n, 4] x) => (v, i) <int64[1] k = {2}> { v, i = TopK<largest = 0>(x, k) }");
@@ -377,6 +516,19 @@ TEST(ImportOps, MatMulOfVectors) {
   expect_values(results[0], {2}, {16, 22});
   expect_values(results[1], {3}, {-1, -1, -1});
   expect_values(results[2], {}, {14});
+}
+
+TEST(ImportOps, MatMulInteger) {
+  const auto model = graph(
+      "(uint8[2, 2] a, int8[2, 1] b, uint8[2] row, int8[1] zero) => (p, q)"
+      " { p = MatMulInteger(a, b)  q = MatMulInteger(a, b, row, zero) }");
+  const auto results = run_model(model, {integers({2, 2}, {1, 2, 255, 4}).converted(DType::U8),
+                                         integers({2, 1}, {-1, 10}).converted(DType::I8),
+                                         integers({2}, {1, 200}).converted(DType::U8),
+                                         integers({1}, {2}).converted(DType::I8)});
+  EXPECT_EQ(results[0].dtype(), DType::I32);
+  expect_values(results[0], {2, 1}, {19, -215});
+  expect_values(results[1], {2, 1}, {8, -1733});
 }
 
 TEST(ImportOps, Gemm) {
@@ -559,6 +711,16 @@ TEST(ImportOps, ArgumentsAndCumulativeSums) {
   expect_values(results[3], {2, 3}, {6, 5, 0, 5, 2, 0});
 }
 
+TEST(ImportOps, CumulativeProducts) {
+  const auto model = graph(
+      "(float[2, 3] x) => (a, b) <int64 last = {-1}, int64 first = {0}> {"
+      " a = CumProd<exclusive = 1, reverse = 1>(x, last)  b = CumProd(x, first) }",
+      26);
+  const auto results = run_model(model, {floats({2, 3}, {2, 3, 4, 5, 6, 7})});
+  expect_values(results[0], {2, 3}, {12, 4, 1, 42, 7, 1});
+  expect_values(results[1], {2, 3}, {2, 3, 4, 10, 18, 28});
+}
+
 TEST(ImportOps, SumsOfIntegersWrapAround) {
   const auto model = graph(
       "(int64[2] x, int64[1] i, int64[1] u) => (a, b, c) <int64 axis = {0}> {"
@@ -621,6 +783,22 @@ TEST(ImportOps, OtherNorms) {
 
 // ---- attention ----
 
+TEST(ImportOps, NormsOverAnAxis) {
+  const auto x = floats({2, 2}, {3, 4, 0, 0});
+  const auto lp = graph(
+      "(float[n, 2] x) => (a, b) { a = LpNormalization(x)  b = LpNormalization<p = 1, axis = 0>(x) "
+      "}",
+      22);
+  const auto results = run_model(lp, {x});
+  expect_values(results[0], {2, 2}, {0.6, 0.8, 0, 0});
+  expect_values(results[1], {2, 2}, {1, 1, 0, 0});
+  // The window of 2 reaches to the next channel; beyond the last one it is empty.
+  const auto local = graph(
+      "(float[n, 3, 1] x) => (y) { y = LRN<size = 2, alpha = 2.0, beta = 1.0, bias = 1.0>(x) }");
+  expect_values(run_model(local, {floats({1, 3, 1}, {1, 2, 3})})[0], {1, 3, 1},
+                {1.0 / 6, 2.0 / 14, 3.0 / 10});
+}
+
 TEST(ImportOps, AttentionWithMasks) {
   // One head of size 1 and zero queries: the mean of the values that are kept.
   const auto attention = [](const std::string &attributes, const std::string &mask,
@@ -665,6 +843,20 @@ TEST(ImportOps, AttentionWithThePast) {
                                          floats({1, 1, 1, 1}, {5}), floats({1, 1, 1, 1}, {9})});
   expect_values(results[0], {1, 1, 2, 1}, {6, 6});
   expect_values(results[1], {1, 1, 3, 1}, {5, 0, 0});
+}
+
+// Of ONNX's preview domain, by the body that the library gives; the scores' formula is a graph.
+TEST(ImportOps, FlexAttention) {
+  const auto model = graph(
+      "(float[1, 1, 1, 1] q, float[1, 1, 2, 1] k, float[1, 1, 2, 1] v) => (a, b) {"
+      " a = ai.onnx.preview.FlexAttention(q, k, v)"
+      " b = ai.onnx.preview.FlexAttention<score_mod = twice (float[1, 1, 1, 2] s) =>"
+      " (float[1, 1, 1, 2] t) { t = Add(s, s) }>(q, k, v) }",
+      26);
+  const auto results = run_model(model, {floats({1, 1, 1, 1}, {1}), floats({1, 1, 2, 1}, {0, 1}),
+                                         floats({1, 1, 2, 1}, {0, 1})});
+  expect_values(results[0], {1, 1, 1, 1}, {1 / (1 + std::exp(-1.0))});
+  expect_values(results[1], {1, 1, 1, 1}, {1 / (1 + std::exp(-2.0))});
 }
 
 TEST(ImportOps, RotaryEmbedding) {
