@@ -148,10 +148,14 @@ void where(OnnxNode &node) {
   node.set_output(0, node.add(Op::Where, {node.input(0), node.input(1), node.input(2)}));
 }
 
-// In inference a dropout is its input, and its mask keeps everything.
+// In inference, or where it drops none, a dropout is its input, and its mask keeps everything.
 void dropout(OnnxNode &node) {
   if (node.has_input(2) && node.number(2, "training mode") != 0) {
-    node.fail("training_mode is set; export the model in evaluation mode");
+    const std::optional<Tensor> ratio =
+        node.has_input(1) ? known_tensor(node.input(1)) : std::nullopt;
+    if (!ratio || ratio->count() != 1 || ratio->at(0) != 0) {
+      node.fail("training_mode is set; export the model in evaluation mode");
+    }
   }
   node.set_output(0, node.input(0));
   if (node.has_output(1)) {

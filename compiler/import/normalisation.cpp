@@ -29,6 +29,20 @@ Value *log_softmax(OnnxNode &node, Value *x, int64_t axis) {
   return node.add(Op::Sub, {shifted, node.add(Op::Log, {sum})});
 }
 
+// 1 at the first of the largest elements, 0 elsewhere
+Value *hardmax(OnnxNode &node, Value *x, int64_t axis) {
+  Value *const largest = node.add(Op::ArgReduce, {x},
+                                  {{"kind", std::string("max")},
+                                   {"axis", axis},
+                                   {"keepdims", int64_t{1}},
+                                   {"last", int64_t{0}}});
+  const Dim &size = x->type.shape[static_cast<size_t>(axis)];
+  Shape along(x->type.shape.size(), Dim(1));
+  along[static_cast<size_t>(axis)] = size;
+  Value *const positions = node.reshape(node.iota(size), along);
+  return node.cast(node.add(Op::Equal, {positions, largest}), x->type.dtype);
+}
+
 // Up to opset 12 all axes from `axis` on were normalised together.
 template <Value *(*normalise)(OnnxNode &, Value *, int64_t)>
 void softmax_like(OnnxNode &node) {
@@ -248,6 +262,7 @@ void local_response_normalization(OnnxNode &node) {
 constexpr OpRule kRules[] = {
     {"BatchNormalization", 15, batch_normalization},
     {"GroupNormalization", 21, group_normalization},
+    {"Hardmax", 13, softmax_like<hardmax>},
     {"InstanceNormalization", 22, instance_normalization},
     {"LRN", 13, local_response_normalization},
     {"LayerNormalization", 17, layer_normalization},

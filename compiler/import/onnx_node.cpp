@@ -39,7 +39,8 @@ std::optional<Tensor> computed(const Value *value, int64_t &left) {
   }
   int64_t count = 1;
   for (const int64_t size : *shape) {
-    if (size > kMaxNumbers || (count *= size) > kMaxNumbers) {
+    count = size > kMaxNumbers ? kMaxNumbers + 1 : count * size;
+    if (count > kMaxNumbers) {
       return {};
     }
   }

@@ -329,6 +329,16 @@ TEST(ImportErrors, AttributesOutOfRange) {
       "node 'a' (Slice): has a step of 0");
 }
 
+TEST(ImportErrors, TrainingIsRefused) {
+  EXPECT_EQ(error_of(graph("(float[2] x) => (y) <float ratio = {0.1}, bool training = {1}>"
+                           " { [a] y = Dropout(x, ratio, training) }")),
+            "node 'a' (Dropout): training_mode is set; export the model in evaluation mode");
+  EXPECT_EQ(error_of(graph("(float[2, 3] x, float[3] s) => (y) { [a] y ="
+                           " BatchNormalization<training_mode = 1>(x, s, s, s, s) }")),
+            "node 'a' (BatchNormalization): training_mode is set; export the model in evaluation "
+            "mode");
+}
+
 TEST(ImportErrors, AttributesWithoutAMeaning) {
   EXPECT_EQ(error_of(graph("(int8[2] x) => (y) { [a] y = BitShift<direction = \"UP\">(x, x) }")),
             "node 'a' (BitShift): direction is 'UP', expected 'LEFT' or 'RIGHT'");

@@ -264,6 +264,12 @@ TEST(ImportOps, DropoutIsTheIdentity) {
       run_model(graph("(float[n] x) => (y, mask) { y, mask = Dropout(x) }"), {floats({2}, {1, 2})});
   expect_values(results[0], {2}, {1, 2});
   expect_values(results[1], {2}, {1, 1});
+  const auto training = graph(
+      "(float[n] x) => (y, mask) <float ratio = {0}, bool training = {1}>"
+      " { y, mask = Dropout(x, ratio, training) }");
+  const auto kept = run_model(training, {floats({2}, {1, 2})});
+  expect_values(kept[0], {2}, {1, 2});
+  expect_values(kept[1], {2}, {1, 1});
 }
 
 // ---- views ----
@@ -748,6 +754,17 @@ TEST(ImportOps, Softmax) {
   const auto old = graph("(float[n, 2, 2] x) => (y) { y = Softmax(x) }", 11);
   expect_values(run_model(old, {floats({1, 2, 2}, {0, 0, 0, 0})})[0], {1, 2, 2},
                 {0.25, 0.25, 0.25, 0.25});
+}
+
+TEST(ImportOps, Hardmax) {
+  const auto model =
+      graph("(float[n, 3] x) => (a, b) { a = Hardmax(x)  b = Hardmax<axis = 0>(x) }");
+  const auto results = run_model(model, {floats({2, 3}, {1, 4, 4, 2, -1, 9})});
+  expect_values(results[0], {2, 3}, {0, 1, 0, 0, 0, 1});
+  expect_values(results[1], {2, 3}, {0, 1, 0, 1, 0, 1});
+  // Up to opset 12 everything behind the axis is one row.
+  const auto old = graph("(float[n, 2, 2] x) => (y) { y = Hardmax(x) }", 11);
+  expect_values(run_model(old, {floats({1, 2, 2}, {0, 3, 7, 1})})[0], {1, 2, 2}, {0, 0, 1, 0});
 }
 
 TEST(ImportOps, LayerNormalization) {
