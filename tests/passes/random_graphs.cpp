@@ -183,6 +183,21 @@ class Maker {
     return add(Op::Sub, {any(), kept});
   }
 
+  // Running sums and products, and factors made of the bits of whole numbers.
+  Value *accumulate(Value *x) {
+    if (pick(2) == 0) {
+      return add(Op::CumSum, {add(Op::Tanh, {x})},
+                 {{"axis", int64_t{pick(3)}},
+                  {"exclusive", int64_t{pick(2)}},
+                  {"kind", std::string(pick(2) == 0 ? "sum" : "prod")}});
+    }
+    static constexpr Op kOps[] = {Op::And, Op::Or, Op::Xor};
+    Value *mask = graph_->add_constant(Tensor::of<int64_t>(DType::I64, {}, {pick(4)}), "");
+    Value *bits = add(Op::Cast, {add(kOps[pick(3)], {ids_, mask})}, {{"to", DType::F32}});
+    bits = add(Op::Reshape, {bits}, {{"shape", Shape{shape_[0], shape_[1], 1}}});
+    return add(Op::Mul, {add(Op::Mul, {bits, number(0.4)}), x});
+  }
+
   Value *attend(Value *x) {
     Value *q = project(x), *k = project(pick(2) == 0 ? x : any()), *v = project(x);
     const bool heads = pick(2) == 0;
@@ -225,7 +240,7 @@ class Maker {
 
   Value *step() {
     Value *x = any();
-    switch (pick(9)) {
+    switch (pick(10)) {
       case 0:
         return unary(x);
       case 1:
@@ -240,6 +255,8 @@ class Maker {
         return views(x);
       case 7:
         return lookup(x);
+      case 8:
+        return accumulate(x);
       default:
         return attend(x);
     }
