@@ -179,6 +179,62 @@ void reverse_sequence(OnnxNode &node) {
   node.set_output(0, gather_by_batch(node, x, batch, time, indices));
 }
 
+// The cache and its update differ in the number of rows only.
+void require_rows_of(OnnxNode &node, const Value *past, const Value *update, int64_t axis) {
+  const int64_t rank = past->type.rank();
+  if (update->type.rank() != rank) {
+    node.fail("updates ", rank, " dimensions with ", update->type.rank());
+  }
+  for (int64_t i = 0; i < rank; ++i) {
+    if (i != axis) {
+      const auto at = static_cast<size_t>(i);
+      node.assume_equal(past->type.shape[at], update->type.shape[at],
+                        "axis " + std::to_string(i) + " of the cache and of its update");
+    }
+  }
+}
+
+// A cache of rows with an update written into it, from row write_indices[b] on: row s is the
+// update's row s - write_indices[b] where there is one. Circular: modulo the cache's length.
+void tensor_scatter(OnnxNode &node) {
+  Value *const past = node.input(0);
+  Value *const update = node.input(1);
+  const int64_t axis = node.axis(node.integer("axis", -2), past->type.rank());
+  const std::string mode = node.text("mode", "linear");
+  if (axis == 0) {
+    node.fail("axis is 0, which is the batch's");
+  }
+  if (mode != "linear" && mode != "circular") {
+    node.fail("mode is '", mode, "', expected 'linear' or 'circular'");
+  }
+  require_rows_of(node, past, update, axis);
+  const Shape &shape = past->type.shape;
+  const Dim &length = shape[static_cast<size_t>(axis)];
+  const Dim &rows = update->type.shape[static_cast<size_t>(axis)];
+  Value *from = positions_of(node, length);
+  if (node.has_input(2)) {
+    Value *const starts = node.cast(node.input(2), DType::I64);
+    if (starts->type.rank() != 1) {
+      node.fail("write_indices has ", starts->type.rank(), " dimensions, expected 1");
+    }
+    from = node.add(Op::Sub, {from, node.reshape(starts, {starts->type.shape[0], 1})});
+  }
+  if (mode == "circular") {
+    from = node.add(Op::Mod, {from, node.dim_values({length}, {})}, {{"fmod", int64_t{0}}});
+  }
+  Value *const zero = node.like(from, 0);
+  Value *const written =
+      node.add(Op::And, {node.add(Op::LessEqual, {zero, from}),
+                         node.add(Op::Less, {from, node.dim_values({rows}, {})})});
+  Value *const indices = node.add(Op::Where, {written, from, zero});
+  Value *const taken =
+      gather_by_batch(node, update, 0, axis, node.expand(indices, {shape[0], length}));
+  Shape beside(shape.size(), Dim(1));
+  beside[0] = written->type.shape[0];
+  beside[static_cast<size_t>(axis)] = length;
+  node.set_output(0, node.add(Op::Where, {node.reshape(written, beside), taken, past}));
+}
+
 void top_k(OnnxNode &node) {
   Value *const x = node.input(0);
   const int64_t axis = node.axis(node.integer("axis", -1), x->type.rank());
@@ -209,6 +265,7 @@ constexpr OpRule kRules[] = {
     {"Scatter", 11, scatter_elements},  // the old name
     {"ScatterElements", 18, scatter_elements},
     {"ScatterND", 18, scatter_nd},
+    {"TensorScatter", 24, tensor_scatter},
     {"TopK", 24, top_k},
 };
 

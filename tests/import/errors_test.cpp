@@ -351,6 +351,23 @@ TEST(ImportErrors, AttributesWithoutAMeaning) {
             "node 'a' (ReverseSequence): time_axis and batch_axis are both 0");
   EXPECT_EQ(error_of(graph("(float[2, 2] x, int64 k) => (y) { [a] y = ReverseSequence(x, k) }")),
             "node 'a' (ReverseSequence): sequence_lens has 0 dimensions, expected 1");
+  const auto scatter = [](const std::string &attributes, const std::string &starts) {
+    return error_of(graph("(float[2, 3] x, float[2, 1] u, int64" + starts +
+                              " w) => (y)"
+                              " { [a] y = TensorScatter<" +
+                              attributes + ">(x, u, w) }",
+                          24));
+  };
+  EXPECT_EQ(scatter("axis = 0", "[2]"),
+            "node 'a' (TensorScatter): axis is 0, which is the batch's");
+  EXPECT_EQ(scatter("axis = 1, mode = \"up\"", "[2]"),
+            "node 'a' (TensorScatter): mode is 'up', expected 'linear' or 'circular'");
+  EXPECT_EQ(scatter("axis = 1", "[2, 1]"),
+            "node 'a' (TensorScatter): write_indices has 2 dimensions, expected 1");
+  EXPECT_EQ(
+      error_of(graph("(float[2, 3] x, float[2] u) => (y) { [a] y = TensorScatter<axis = 1>(x, u) }",
+                     24)),
+      "node 'a' (TensorScatter): updates 2 dimensions with 1");
   EXPECT_EQ(error_of(graph("(double[2] x) => (y) { [a] y = Asin(x) }", 22)),
             "node 'a' (Asin): is not supported in float64: export the model in float32");
 }

@@ -503,6 +503,31 @@ TEST(ImportOps, ReverseSequence) {
                 {1, 3, 2}, {2, 3, 0, 1, 4, 5});
 }
 
+TEST(ImportOps, TensorScatter) {
+  const auto scattered = [](const std::string &attributes, const std::string &inputs,
+                            const std::vector<int64_t> &starts) {
+    const auto model = graph(
+        "(float[n, 4] past, float[n, 2] u, int64[n] w) => (y)"
+        " { y = TensorScatter<axis = 1" +
+            attributes + ">(" + inputs + ") }",
+        24);
+    return run_model(model, {floats({2, 4}, counting(8)), floats({2, 2}, {10, 11, 20, 21}),
+                             integers({2}, starts)})[0];
+  };
+  expect_values(scattered("", "past, u, w", {1, 2}), {2, 4}, {0, 10, 11, 3, 4, 5, 20, 21});
+  expect_values(scattered("", "past, u", {1, 2}), {2, 4}, {10, 11, 2, 3, 20, 21, 6, 7});
+  expect_values(scattered(", mode = \"circular\"", "past, u, w", {3, 5}), {2, 4},
+                {11, 1, 2, 10, 4, 20, 21, 7});
+  // [batch, heads, length, size], as caches are.
+  const auto cache = graph(
+      "(float[n, 2, 3, 1] past, float[n, 2, 1, 1] u, int64[n] w) => (y)"
+      " { y = TensorScatter(past, u, w) }",
+      24);
+  expect_values(run_model(cache, {floats({1, 2, 3, 1}, counting(6)), floats({1, 2, 1, 1}, {10, 20}),
+                                  integers({1}, {2})})[0],
+                {1, 2, 3, 1}, {0, 1, 10, 3, 4, 20});
+}
+
 TEST(ImportOps, TopK) {
   const auto model =
       graph("(float[n, 4] x) => (v, i) <int64[1] k = {2}> { v, i = TopK<largest = 0>(x, k) }");
