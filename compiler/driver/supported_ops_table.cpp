@@ -27,13 +27,14 @@ std::string supported_ops_table() {
       "Element types: floats of 32 and 16 bits everywhere, integers and booleans where the "
       "standard "
       "has them.\n"
-      "Refused, with the node's name: float64 in Erf, Sin, Cos, and in what is made of these, such "
-      "as\n"
-      "Gelu; Compress, NonZero and Range unless what decides the result's size is known while "
-      "compiling.\n"
-      "A tensor has at most 2^31 - 1 elements; an input, an output or what a kernel makes has at "
-      "most 8\n"
-      "dimensions.\n\n"
+      "Refused, with the node's name: float64 in Erf, Sin, Cos, in the inverse trigonometric "
+      "functions\n"
+      "and in what is made of these, such as Gelu; Compress, NonZero and Range unless what decides "
+      "the\n"
+      "result's size is known while compiling. A tensor has at most 2^31 - 1 elements; an input, "
+      "an "
+      "output\n"
+      "or what a kernel makes has at most 8 dimensions.\n\n"
       "| operator | domain | how |\n|---|---|---|\n";
   for (const SupportedOp &op : ops) {
     text += "| " + op.name + " | " + (op.domain.empty() ? "ai.onnx" : op.domain) + " | " + op.how +
