@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "compiler/ir/error.h"
+#include "compiler/ir/storage.h"
 
 namespace sylvite {
 namespace {
@@ -92,9 +93,8 @@ std::optional<DType> parse_dtype(std::string_view name) {
 
 Tensor::Tensor(DType dtype, std::vector<int64_t> shape)
     : dtype_(dtype), shape_(std::move(shape)), count_(count_elements(shape_)) {
-  // One byte at least, so that an empty tensor has an owner too.
   const size_t size = static_cast<size_t>(count_ * size_of(dtype));
-  std::shared_ptr<std::byte[]> storage(new std::byte[size + 1]());
+  std::shared_ptr<std::byte[]> storage = allocate_zeroed(size);
   owned_ = storage.get();
   bytes_ = {owned_, size};
   owner_ = std::move(storage);
