@@ -145,7 +145,10 @@ struct FusedRegion {
 FusedRegion fuse_regions(Graph &graph, const Node *producer, const Node *consumer,
                          bool keep_operand) {
   FusedRegion fused{RegionBuilder(graph), nullptr, ""};
-  if (depends_otherwise(producer, consumer)) {
+  // Where the producer stays for the third kernel's sake, its result is there to be read; where it
+  // goes, the fused kernel would wait for a reader of its own. Views alone are never stored.
+  const bool stays_view = only_views(*producer) && !keep_operand;
+  if (!stays_view && depends_otherwise(producer, consumer)) {
     fused.obstacle = "it also depends on " + describe(*producer) + " through a third kernel";
     return fused;
   }
