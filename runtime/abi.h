@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-enum { kSylviteAbiVersion = 4, kSylviteMaxRank = 8, kSylviteIsaCount = 2 };
+enum { kSylviteAbiVersion = 5, kSylviteMaxRank = 8, kSylviteIsaCount = 2 };
 
 /* Element types; the same order as the compiler's DType. */
 enum sylvite_dtype_code {
@@ -220,8 +220,9 @@ struct sylvite_program {
   const struct sylvite_buffer_info *intermediates;
   const int64_t *weight_offsets;        /* into the weight image, 64-byte aligned */
   int64_t weight_bytes;                 /* size of the image */
-  uint64_t weight_hash;                 /* what the image's header says as model_hash */
-  const void *weights;                  /* the image, in a library; null: the program's own last segment */
+  uint64_t weight_hash;                 /* what the image's header says as content_hash */
+  const void *weights;                  /* the image, in a library; null: the program's own last segment, or */
+  int32_t separate_weights;             /* 1: a file of its own beside the program */
 
   /* dims: every dimension of every input, in order, then every element of `contents`. Writes the symbols, the bytes of each intermediate, and
    * every dimension of every output. Checks the symbols' ranges, the guards, and that no tensor has 2^31
@@ -248,11 +249,12 @@ extern const struct sylvite_program sylvite_program_descriptor;
 /* The weight image. In a library it is a section of its own, which the descriptor names. In a standalone program
  * it is the last loadable segment (PT_LOAD, read only, highest address) of the file; the runtime finds it through
  * getauxval(AT_PHDR) and looks for the magic at its p_vaddr (the program is not relocated). It starts with this
- * header, padded to 64 bytes; offsets count from the header's start. */
+ * header, padded to 64 bytes; offsets count from the header's start. A program with separate weights maps them from
+ * a file that holds the image and nothing else (runtime/program/weights_file.h). */
 struct sylvite_weight_header {
   char magic[16];         /* "sylvite weights" */
   uint64_t bytes;         /* with the header */
-  uint64_t model_hash;
+  uint64_t content_hash;  /* of all that follows: whether program and weights belong together */
 };
 
 /* Library kernels: in the runtime, named by the compiler, in argv form without scratch. All that their node

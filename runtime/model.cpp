@@ -4,6 +4,7 @@
 // A library's descriptor names its weights. A standalone program carries them as the last loadable
 // segment of its own file. The kernel has mapped it before main; the program headers, which the
 // kernel names in the auxiliary vector, say where. So no file is opened and /proc is not needed.
+// Where they were put into a file of their own, the main program maps it (program/weights_file.h).
 #include "runtime/model.h"
 
 #include <elf.h>
@@ -83,7 +84,7 @@ sylvite_result check_weights(const sylvite_program &program, const std::byte *we
     return fail(message, size, SYLVITE_BAD_INPUT, "the weights are missing");
   }
   if (header.bytes != static_cast<uint64_t>(program.weight_bytes) ||
-      header.model_hash != program.weight_hash) {
+      header.content_hash != program.weight_hash) {
     return fail(message, size, SYLVITE_BAD_INPUT, "the weights belong to another model");
   }
   if (reinterpret_cast<uintptr_t>(weights) % kWeightAlignment != 0) {
@@ -197,8 +198,9 @@ sylvite_result sylvite_model_open(const sylvite_program *program, const void *we
     return result;
   }
   const void *given = weights != nullptr ? weights : program->weights;
-  const std::byte *image =
-      given != nullptr ? static_cast<const std::byte *>(given) : find_own_weights();
+  const std::byte *image = given != nullptr                 ? static_cast<const std::byte *>(given)
+                           : program->separate_weights != 0 ? nullptr
+                                                            : find_own_weights();
   if (const sylvite_result result = check_weights(*program, image, message, size)) {
     return result;
   }

@@ -58,7 +58,7 @@ set(program_sources
   ${CMAKE_CURRENT_SOURCE_DIR}/program/arrays.cpp ${CMAKE_CURRENT_SOURCE_DIR}/program/main.cpp
   ${CMAKE_CURRENT_SOURCE_DIR}/program/memory_functions.cpp ${CMAKE_CURRENT_SOURCE_DIR}/program/option_values.cpp
   ${CMAKE_CURRENT_SOURCE_DIR}/program/options.cpp ${CMAKE_CURRENT_SOURCE_DIR}/program/report.cpp
-  ${CMAKE_CURRENT_SOURCE_DIR}/program/translate_options.cpp)
+  ${CMAKE_CURRENT_SOURCE_DIR}/program/translate_options.cpp ${CMAKE_CURRENT_SOURCE_DIR}/program/weights_file.cpp)
 foreach(library sylvite_runtime sylvite_io sylvite_images sylvite_tokens sylvite_tasks)
   get_target_property(sources ${library} SOURCES)
   get_target_property(folder ${library} SOURCE_DIR)

@@ -132,7 +132,8 @@ std::vector<std::vector<char>> compile_objects(std::span<const EntryPoint> entri
     }
     const EntryPoint compiled{&plan, entries[i].info};
     objects.push_back(
-        plan_object({compiled, i, entries.size(), options.library_prefix}, image, options.isas));
+        plan_object({compiled, i, entries.size(), options.library_prefix, options.separate_weights},
+                    image, options.isas));
   }
   return objects;
 }

@@ -24,6 +24,8 @@ struct CompileOptions {
   bool sanitize_address = false, sanitize_thread = false;
   // For a library: the root's descriptor is PREFIX_program and names the image, PREFIX_weights.
   std::string library_prefix;
+  // For a program: its weights are a file beside it (link_program writes both).
+  bool separate_weights = false;
   std::function<void(int done, int total, const std::string &what)> progress;
 };
 
@@ -75,7 +77,7 @@ struct WeightImage {
   std::vector<Places> entries;
   std::vector<int64_t> task_data;  // source tokenizer's data and words, target's data and words
   int64_t bytes = 0;
-  uint64_t model_hash = 0;
+  uint64_t content_hash = 0;
   // Streams header and tensors in order; `write` returns false to stop (disk full).
   bool write_to(const std::function<bool(const void *, size_t)> &write) const;
 };

@@ -33,6 +33,7 @@ struct EntryModule {
   size_t number = 0;  // 0: the root, which defines sylvite_program_descriptor and names the others
   size_t count = 1;
   std::string prefix = {};  // CompileOptions::library_prefix
+  bool separate_weights = false;
 };
 
 // llvm.cpp: the plan's object, which defines the entry point's descriptor.

@@ -81,12 +81,23 @@ void place_tokenizer(const TranslateTask::Tokenizer &tokenizer, ImageWriter &wri
   writer.image().task_data.push_back(writer.place(words));
 }
 
+// Another model, other options or another compiler give other weights, another order of them, or
+// other padding: all of it is seen here.
+uint64_t content_hash(const WeightImage &image) {
+  std::vector<uint64_t> parts;
+  for (size_t i = 0; i < image.tensors.size(); ++i) {
+    const std::span<const std::byte> content = image.tensors[i]->bytes();
+    parts.push_back(static_cast<uint64_t>(image.offsets[i]));
+    parts.push_back(hash_bytes(content.data(), content.size()));
+  }
+  return hash_bytes(parts.data(), parts.size() * sizeof(uint64_t));
+}
+
 }  // namespace
 
 WeightImage make_weight_image(std::span<const EntryPoint> entries) {
   ImageWriter writer;
   WeightImage &image = writer.image();
-  image.model_hash = hash_text(entries.front().info->model_hash);
   for (const EntryPoint &entry : entries) {
     WeightImage::Places &places = image.entries.emplace_back();
     for (const TensorPtr &weight : entry.plan->weights) {
@@ -104,6 +115,7 @@ WeightImage make_weight_image(std::span<const EntryPoint> entries) {
     place_tokenizer(task->source, writer);
     place_tokenizer(task->target, writer);
   }
+  image.content_hash = content_hash(image);
   return writer.take();
 }
 
@@ -125,7 +137,7 @@ bool WeightImage::write_to(const std::function<bool(const void *, size_t)> &writ
   sylvite_weight_header header{};
   std::memcpy(header.magic, "sylvite weights", sizeof header.magic);
   header.bytes = static_cast<uint64_t>(bytes);
-  header.model_hash = model_hash;
+  header.content_hash = content_hash;
   if (!put(&header, sizeof header)) {
     return false;
   }

@@ -172,8 +172,18 @@ bool read_at(std::ifstream &stream, uint64_t offset, T &value) {
          stream.read(reinterpret_cast<char *>(&value), sizeof value);
 }
 
-// Our programs end with the weights (runtime/abi.h); only these are started.
-bool carries_weights(std::ifstream &stream) {
+// The note of a program whose weights are a file of their own (compiler/codegen/llvm.cpp).
+bool is_our_note(std::ifstream &stream, const Elf64_Phdr &segment) {
+  Elf64_Nhdr note{};
+  constexpr std::array<char, 8> kOwner = {"Sylvite"};
+  std::array<char, kOwner.size()> owner{};
+  return segment.p_type == PT_NOTE && read_at(stream, segment.p_offset, note) &&
+         note.n_namesz == owner.size() && read_at(stream, segment.p_offset + sizeof note, owner) &&
+         owner == kOwner;
+}
+
+// Our programs end with the weights (runtime/abi.h) or have our note; only these are started.
+bool is_ours(std::ifstream &stream) {
   Elf64_Ehdr header{};
   if (!read_at(stream, 0, header) || header.e_ident[EI_CLASS] != ELFCLASS64) {
     return false;
@@ -183,6 +193,9 @@ bool carries_weights(std::ifstream &stream) {
     Elf64_Phdr segment{};
     if (!read_at(stream, header.e_phoff + i * sizeof segment, segment)) {
       return false;
+    }
+    if (is_our_note(stream, segment)) {
+      return true;
     }
     last = segment.p_type == PT_LOAD && segment.p_vaddr >= last.p_vaddr ? segment : last;
   }
@@ -202,7 +215,7 @@ bool is_program(const std::string &file) {
   if (!read_at(stream, 0, magic) || !std::equal(magic.begin(), magic.end(), ELFMAG)) {
     return false;
   }
-  if (!carries_weights(stream)) {
+  if (!is_ours(stream)) {
     throw_model_error(file, ": is a program, but not one that sylvite compiled");
   }
   return true;

@@ -30,13 +30,14 @@ namespace {
 struct CompileFlags {
   ModelFlags model;
   TargetFlags target;
-  std::string output, emit = "program", name_prefix, task;
+  std::string output, emit = "program", weights = "inside", name_prefix, task;
   std::string inputs, expected;
   ClassifyFlags classify;
   RequireFlags require;
   double rtol = 1e-4, atol = 1e-4;
   bool no_self_test = false;
   bool check = false;
+  bool separate_weights() const { return weights == "separate"; }
 };
 
 constexpr const char *kExamples = R"(Examples:
@@ -47,6 +48,9 @@ constexpr const char *kExamples = R"(Examples:
       then: ./classify photo.png pictures/ --top-k 3
   sylvite compile bert.onnx -o bert --target x86-64-v3 --fix batch=1
       smaller: code for AVX2 alone, and for one sentence at a time
+  sylvite compile bert.onnx -o bert --weights=separate
+      the weights go into a file of their own, bert.weights: several programs on one machine, or
+      several versions of one, may share or exchange what is large
   sylvite compile vit.onnx --emit=lib -o vit-lib --task=classify
       for an application in C++ or C: libraries, headers and a CMake package in the folder vit-lib
       then: find_package(vit) with CMAKE_PREFIX_PATH=vit-lib, and #include <vit/vit.hpp>
@@ -55,16 +59,18 @@ constexpr const char *kExamples = R"(Examples:
   sylvite compile bert.onnx --emit=plan
       what is called in which order, as text; --emit=ir shows what each call computes)";
 
-// Also where the output is another name of one of them.
-void refuse_overwriting(const std::string &output,
+// Also where an output is another name of one of them.
+void refuse_overwriting(const CompileFlags &flags,
                         const std::vector<std::filesystem::path> &inputs) {
-  if (output.empty() || output == "-") {
+  if (flags.output.empty() || flags.output == "-") {
     return;
   }
   for (const std::filesystem::path &input : inputs) {
     std::error_code error;
-    if (std::filesystem::equivalent(output, input, error)) {
-      throw UsageError("-o " + output + " would overwrite " + input.string());
+    if (std::filesystem::equivalent(flags.output, input, error) ||
+        (flags.separate_weights() &&
+         std::filesystem::equivalent(weights_beside(flags.output), input, error))) {
+      throw UsageError("-o " + flags.output + " would overwrite " + input.string());
     }
   }
 }
@@ -80,6 +86,11 @@ void check_flags(const CompileFlags &flags) {
   if (!library && !flags.name_prefix.empty()) {
     throw UsageError("--name-prefix belongs to --emit=lib");
   }
+  if (flags.separate_weights() && flags.emit != "program") {
+    throw UsageError(library ? "--weights=separate is for programs: an application links a library "
+                               "with its weights"
+                             : "--weights belongs to --emit=program");
+  }
   if (flags.inputs.empty() != flags.expected.empty()) {
     throw UsageError("--inputs and --expected belong together");
   }
@@ -88,10 +99,9 @@ void check_flags(const CompileFlags &flags) {
   }
   check_tolerances(flags.rtol, flags.atol);
   const std::filesystem::path folder = std::filesystem::path(flags.model.model).parent_path();
-  refuse_overwriting(flags.output,
-                     {flags.model.model, flags.inputs, flags.expected, flags.classify.labels,
-                      flags.classify.config, flags.classify.preprocessor, folder / "config.json",
-                      folder / "preprocessor_config.json"});
+  refuse_overwriting(flags, {flags.model.model, flags.inputs, flags.expected, flags.classify.labels,
+                             flags.classify.config, flags.classify.preprocessor,
+                             folder / "config.json", folder / "preprocessor_config.json"});
   // Found before minutes of compiling, not after.
   if (!flags.output.empty() && flags.output != "-") {
     const std::filesystem::path folder = std::filesystem::absolute(flags.output).parent_path();
@@ -103,6 +113,10 @@ void check_flags(const CompileFlags &flags) {
       check_library_folder(flags.output);
     } else if (std::filesystem::is_directory(flags.output, error)) {
       throw_model_error(flags.output, ": this is a folder; name the program to write");
+    } else if (flags.separate_weights() &&
+               std::filesystem::is_directory(weights_beside(flags.output), error)) {
+      throw_model_error(weights_beside(flags.output).string(),
+                        ": this is a folder; the weights would have this name");
     }
   }
 }
@@ -213,18 +227,19 @@ void compile(const CompileFlags &flags) {
                        " is for a single model; a folder or a manifest becomes a translator");
     }
     compile_translator({flags.model, flags.target, flags.output, flags.emit, flags.name_prefix,
-                        required, flags.no_self_test, flags.check});
+                        required, flags.no_self_test, flags.check, flags.separate_weights()});
     return;
   }
   const bool library = flags.emit == "lib";
   ProgressLine progress(flags.model.model);
   const LowerOptions lowering = lower_options(flags.model, progress);
   CompileOptions options = compile_options(flags.target, progress);
+  options.separate_weights = flags.separate_weights();
   if (library) {
     options.library_prefix = library_prefix(flags.name_prefix, flags.model.model);
   }
   LoweredModel model = lower_model(flags.model.model, lowering);
-  refuse_overwriting(flags.output, model.files);
+  refuse_overwriting(flags, model.files);
   const LoweredModel *const models[] = {&model};
   check_required_fusions(flags.model.model, required, models);
   if (flags.check) {
@@ -254,7 +269,7 @@ void compile(const CompileFlags &flags) {
                               library_package(flags.output, {options.library_prefix, model.plan,
                                                              info, options.isas}),
                               "weights")
-              : write_program(compiled, flags.output, "weights");
+              : write_program(compiled, flags.output, flags.separate_weights(), "weights");
   const std::chrono::steady_clock::time_point end = std::chrono::steady_clock::now();
   model.times.push_back({"link", std::chrono::duration<double>(end - linking).count()});
   progress.clear();
@@ -282,6 +297,13 @@ void add_compile_command(CLI::App &app) {
                    "statements), asm, llvm (the plan's module)")
       ->check(CLI::IsMember({"program", "lib", "imported", "ir", "plan", "stmt", "asm", "llvm"}))
       ->type_name("KIND")
+      ->capture_default_str();
+  command
+      ->add_option("--weights", flags->weights,
+                   "inside (the program is one file) or separate (they lie beside it, in "
+                   "FILE.weights)")
+      ->check(CLI::IsMember({"inside", "separate"}))
+      ->type_name("PLACE")
       ->capture_default_str();
   command
       ->add_option("--name-prefix", flags->name_prefix,

@@ -131,12 +131,16 @@ void compile_translator(const TranslatorFlags &flags) {
   ProgressLine progress(flags.model.model);
   const LowerOptions lowering = lower_options(flags.model, progress);
   CompileOptions options = compile_options(flags.target, progress);
+  options.separate_weights = flags.separate_weights;
   const bool library = flags.emit == "lib";
   if (library) {
     options.library_prefix = library_prefix(flags.name_prefix, flags.model.model);
   }
   const TranslateManifest manifest = translator_manifest(flags.model.model);
   refuse_overwriting(flags.output, manifest);
+  if (flags.separate_weights) {
+    refuse_overwriting(weights_beside(flags.output), manifest);
+  }
   LoweredTranslator translator = lower_translator(manifest, lowering);
   const LoweredModel *const models[] = {&translator.encode, &translator.step};
   check_required_fusions(flags.model.model, flags.required, models);
@@ -169,7 +173,7 @@ void compile_translator(const TranslatorFlags &flags) {
                     library_package(flags.output, {options.library_prefix, translator.encode.plan,
                                                    infos[0], options.isas}),
                     held)
-              : write_program(compiled, flags.output, held);
+              : write_program(compiled, flags.output, flags.separate_weights, held);
   progress.clear();
   warn(manifest);
   for (const LoweredModel *entry : entries) {

@@ -18,6 +18,7 @@ struct TranslatorFlags {
   std::map<std::string, int> required = {};  // --require
   bool no_self_test = false;
   bool check = false;
+  bool separate_weights = false;
 };
 
 // Whether `path` names a translator: a folder with graphs, or a manifest.

@@ -8,19 +8,31 @@ namespace {
 
 namespace fs = std::filesystem;
 
+std::string megabytes(int64_t bytes) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%.2f MB", static_cast<double>(bytes) / 1e6);
+  return text;
+}
+
+// "NAME: 2.10 MB"
+std::string size_of_file(const fs::path &file) {
+  return file.string() + ": " + megabytes(static_cast<int64_t>(fs::file_size(file)));
+}
+
 // "NAME: 2.10 MB, of which 1.60 MB are weights"
 std::string sizes(const fs::path &file, int64_t image_bytes, const std::string &held) {
-  char text[80];
-  std::snprintf(text, sizeof text, "%.2f MB, of which %.2f MB are ",
-                static_cast<double>(fs::file_size(file)) / 1e6,
-                static_cast<double>(image_bytes) / 1e6);
-  return file.string() + ": " + text + held;
+  return size_of_file(file) + ", of which " + megabytes(image_bytes) + " are " + held;
 }
 
 }  // namespace
 
-std::string write_program(const CompiledModel &compiled, const fs::path &program,
+std::string write_program(const CompiledModel &compiled, const fs::path &program, bool separate,
                           const std::string &held) {
+  if (separate) {
+    link_program_beside_weights(compiled.objects, compiled.image, program);
+    return "  program     " + size_of_file(program) + "\n  beside it   " +
+           size_of_file(weights_beside(program)) + " of " + held + "; keep them together";
+  }
   link_program(compiled.objects, compiled.image, program);
   return "  program     " + sizes(program, compiled.image.bytes, held);
 }

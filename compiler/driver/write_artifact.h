@@ -10,9 +10,9 @@
 namespace sylvite {
 
 // Each links, writes and returns a summary's lines about it. `held`: what the image is, for these:
-// "weights".
+// "weights". `separate`: in a file of their own, as CompileOptions::separate_weights said.
 std::string write_program(const CompiledModel &compiled, const std::filesystem::path &program,
-                          const std::string &held);
+                          bool separate, const std::string &held);
 std::string write_library(const CompiledModel &compiled, const LibraryPackage &package,
                           const std::string &held);
 

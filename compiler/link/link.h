@@ -26,6 +26,12 @@ std::filesystem::path library_runtime_folder();
 // no right).
 void link_program(const std::vector<std::vector<char>> &objects, const WeightImage &image,
                   const std::filesystem::path &output);
+// The same with the image in a file of its own, for objects that were compiled with
+// CompileOptions::separate_weights. Both files are written, or neither.
+void link_program_beside_weights(const std::vector<std::vector<char>> &objects,
+                                 const WeightImage &image, const std::filesystem::path &output);
+// That file: PROGRAM.weights.
+std::filesystem::path weights_beside(const std::filesystem::path &program);
 
 // A folder as `make install` would leave one: lib/libPREFIX.a, the runtime and its headers, and
 // texts (path in the folder, content; CMake's last). Folders that are missing are made; what else

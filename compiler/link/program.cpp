@@ -3,7 +3,8 @@
 // Static and at a fixed address: the program needs nothing but the kernel, and the weights' place
 // is known without relocation. LLD links in a temporary folder; the result is read back, given the
 // weights' segment (elf.h) and written with the weights behind it, beside the output, which is
-// replaced by one rename.
+// replaced by one rename. Weights in a file of their own are the same bytes, and the program has
+// LLD's layout.
 #include <errno.h>
 
 #include <cstdlib>
@@ -88,6 +89,29 @@ void link_program(const std::vector<std::vector<char>> &objects, const WeightIma
   file.skip_to(weights);
   image.write_to([&](const void *data, size_t size) { return file.write(data, size); });
   file.commit();
+}
+
+fs::path weights_beside(const fs::path &program) {
+  return program.string() + ".weights";
+}
+
+void link_program_beside_weights(const std::vector<std::vector<char>> &objects,
+                                 const WeightImage &image, const fs::path &output) {
+  PendingFile file(output, true), weights(weights_beside(output), false);
+  const std::vector<char> program = link_static(objects);
+  file.write(program.data(), program.size());
+  image.write_to([&](const void *data, size_t size) { return weights.write(data, size); });
+  weights.complete();
+  file.complete();
+  // A program without its weights says so; weights without their program would only take space.
+  weights.move_into_place();
+  try {
+    file.move_into_place();
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove(weights_beside(output), ignored);
+    throw;
+  }
 }
 
 }  // namespace sylvite

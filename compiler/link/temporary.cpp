@@ -121,6 +121,11 @@ void PendingFile::check() const {
 }
 
 void PendingFile::commit() {
+  complete();
+  move_into_place();
+}
+
+void PendingFile::complete() {
   if (error_ == 0 && ftruncate(file_, position_) != 0) {  // a hole at the end counts too
     error_ = errno;
   }
@@ -131,11 +136,12 @@ void PendingFile::commit() {
   if (close(std::exchange(file_, -1)) != 0 && error_ == 0) {
     error_ = errno;  // some network file systems report a full disk here
   }
-  if (error_ == 0 && rename(temporary_.c_str(), target_.c_str()) != 0) {
-    error_ = errno;
-  }
-  if (error_ != 0) {
-    fail(error_);
+  check();
+}
+
+void PendingFile::move_into_place() {
+  if (rename(temporary_.c_str(), target_.c_str()) != 0) {
+    fail(errno);
   }
   named_ = false;
 }

@@ -33,6 +33,10 @@ class PendingFile {
   void skip_to(int64_t offset);               // zeroes, as a hole where the file system can
   void check() const;                         // for what went wrong so far
   void commit();
+  // commit() in two steps, for files that belong together: all that may fail for want of space,
+  // then the name.
+  void complete();
+  void move_into_place();
 
  private:
   [[noreturn]] void fail(int error) const;

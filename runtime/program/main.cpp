@@ -17,6 +17,7 @@
 #include "runtime/program/arrays.h"
 #include "runtime/program/options.h"
 #include "runtime/program/report.h"
+#include "runtime/program/weights_file.h"
 #include "runtime/tasks/classify.h"
 #include "runtime/tasks/translate.h"
 
@@ -45,18 +46,17 @@ int exit_code(const std::string &name, const Error &error) {
   return bug ? kExitBug : kExitBadInput;
 }
 
-char g_incomplete[256];  // what a handler of signals may print
+char g_incomplete[512];  // what a handler of signals may print
 
-// The weights are read from the program's own file, page by page: one that was cut short faults
-// there.
+// The weights are read from their file, page by page: one that was cut short faults there.
 void report_incomplete_file(int) {
   const ssize_t written = write(STDERR_FILENO, g_incomplete, strlen(g_incomplete));
   _exit(written < 0 ? kExitBug : kExitBadInput);
 }
 
-void catch_incomplete_file(const std::string &name) {
-  snprintf(g_incomplete, sizeof g_incomplete,
-           "%s: the program's file is incomplete: copy it again\n", name.c_str());
+void catch_incomplete_file(const std::string &name, const std::string &file) {
+  snprintf(g_incomplete, sizeof g_incomplete, "%s: %s is incomplete: copy it again\n", name.c_str(),
+           file.c_str());
   struct sigaction action = {};
   action.sa_handler = report_incomplete_file;
   sigaction(SIGBUS, &action, nullptr);
@@ -101,10 +101,19 @@ int act(const std::string &name, const sylvite_program &program, const ProgramOp
             isa_names().c_str());
     return kExitUsage;
   }
+  WeightsFile weights;
+  if (program.separate_weights != 0) {
+    Result<WeightsFile> mapped = map_weights_file(program, options.weights);
+    if (!mapped.ok()) {
+      return exit_code(name, mapped.error());
+    }
+    weights = mapped.value();
+    catch_incomplete_file(name, text_of("'", printable(weights.path), "'"));
+  }
   sylvite_model *opened = nullptr;
   char message[512] = "";
   const sylvite_result result =
-      sylvite_model_open(&program, nullptr, &opened, message, sizeof message);
+      sylvite_model_open(&program, weights.image, &opened, message, sizeof message);
   if (result != SYLVITE_OK) {
     return exit_code(name, {result, message});
   }
@@ -131,7 +140,7 @@ int act(const std::string &name, const sylvite_program &program, const ProgramOp
 int main(int argc, char **argv) {
   using namespace sylvite;
   const std::string name = base_name(argc > 0 ? argv[0] : nullptr);
-  catch_incomplete_file(name);
+  catch_incomplete_file(name, "the program's file");
   const sylvite_program &program = sylvite_program_descriptor;
   const Result<ProgramOptions> options = parse_options(argc, argv, program);
   if (!options.ok()) {

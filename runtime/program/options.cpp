@@ -35,6 +35,7 @@ enum Code {
   kJson,
   kTopK,
   kBatch,
+  kWeights,
   kVersion,
   kLicences,
   kHelp,
@@ -55,6 +56,7 @@ constexpr option kOptions[] = {
     {"json", no_argument, nullptr, kJson},
     {"top-k", required_argument, nullptr, kTopK},
     {"batch", required_argument, nullptr, kBatch},
+    {"weights", required_argument, nullptr, kWeights},
     {"version", no_argument, nullptr, kVersion},
     {"licences", no_argument, nullptr, kLicences},
     {"licenses", no_argument, nullptr, kLicences},
@@ -155,6 +157,8 @@ Error parse_one(int code, const char *argument, const char **chosen, ProgramOpti
       return parse_count("--top-k", argument, 1000000, &options->top_k);
     case kBatch:
       return parse_count("--batch", argument, 4096, &options->batch);
+    case kWeights:
+      return parse_file("--weights", argument, "a file", &options->weights);
     default:
       options->json = true;
       return {};
@@ -213,12 +217,7 @@ std::string numpy_example(const sylvite_program &program) {
   return text + (identifiers ? ")\n" : "})\n");
 }
 
-}  // namespace
-
-Result<ProgramOptions> parse_options(int argc, char **argv, const sylvite_program &program) {
-  if (program.translate != nullptr) {
-    return parse_translate_options(argc, argv);
-  }
+Result<ProgramOptions> parse_array_options(int argc, char **argv, const sylvite_program &program) {
   ProgramOptions options;
   const char *chosen = nullptr;
   opterr = 0;
@@ -262,6 +261,25 @@ Result<ProgramOptions> parse_options(int argc, char **argv, const sylvite_progra
   return options;
 }
 
+}  // namespace
+
+Result<ProgramOptions> parse_options(int argc, char **argv, const sylvite_program &program) {
+  Result<ProgramOptions> options = program.translate != nullptr
+                                       ? parse_translate_options(argc, argv)
+                                       : parse_array_options(argc, argv, program);
+  if (options.ok() && !options.value().weights.empty() && program.separate_weights == 0) {
+    return usage("--weights: this program holds its weights itself");
+  }
+  return options;
+}
+
+std::string weights_help(const sylvite_program &program) {
+  return program.separate_weights == 0
+             ? ""
+             : "  --weights FILE         the program's weights, where they are not beside it in\n"
+               "                         PROGRAM.weights; also SYLVITE_WEIGHTS=FILE\n";
+}
+
 std::string help_text(const std::string &program_name, const sylvite_program &program) {
   if (program.translate != nullptr) {
     return translate_help(program_name, program);
@@ -292,7 +310,9 @@ std::string help_text(const std::string &program_name, const sylvite_program &pr
       "--size\n"
       "  --size NAME=N,...      values of the symbols for --info and --bench\n"
       "  --no-limit             lets --bench run at sizes that take very long or much memory\n"
-      "  --selftest             runs stored inputs and compares\n"
+      "  --selftest             runs stored inputs and compares\n";
+  text += weights_help(program);
+  text +=
       "  --version              model, compiler, instruction set levels\n"
       "  --licences             of what is in this program\n"
       "\n"

@@ -21,6 +21,7 @@ struct ProgramOptions {
   std::string inputs_file, outputs_file;   // .npz
   std::vector<NamedFile> inputs, outputs;  // .npy
   std::string sizes;                       // "batch=4,length=128"
+  std::string weights;                     // --weights: a file
   bool json = false;
   bool no_limit = false;
   int threads = 0;  // 0: what the process may use
@@ -32,6 +33,9 @@ struct ProgramOptions {
 
 // An error is a mistake in the usage.
 Result<ProgramOptions> parse_options(int argc, char **argv, const sylvite_program &program);
+
+// What separate weights add to the help; empty for a program that holds its own.
+std::string weights_help(const sylvite_program &program);
 
 std::string help_text(const std::string &program_name, const sylvite_program &program);
 

@@ -25,6 +25,7 @@ enum Code {
   kJson,
   kStats,
   kReserve,
+  kWeights,
   kInfo,
   kSize,
   kSelfTest,
@@ -46,6 +47,7 @@ constexpr option kOptions[] = {
     {"json", no_argument, nullptr, kJson},
     {"stats", no_argument, nullptr, kStats},
     {"reserve", no_argument, nullptr, kReserve},
+    {"weights", required_argument, nullptr, kWeights},
     {"info", no_argument, nullptr, kInfo},
     {"size", required_argument, nullptr, kSize},
     {"selftest", no_argument, nullptr, kSelfTest},
@@ -103,6 +105,8 @@ Error parse_one(int code, const char *argument, ProgramOptions *options) {
     case kReserve:
       translate.reserve = true;
       return {};
+    case kWeights:
+      return parse_file("--weights", argument, "a file", &options->weights);
     case kSize:
       options->sizes += options->sizes.empty() ? "" : ",";
       options->sizes += argument;
@@ -179,7 +183,8 @@ std::string translate_help(const std::string &program_name, const sylvite_progra
   return text_of(
       text, "\n", kTranslateHelp,
       "  --info [--json]      inputs, outputs, symbols of the encoder; memory for --size NAME=N\n"
-      "  --selftest           runs stored inputs through encoder and decoder and compares\n"
+      "  --selftest           runs stored inputs through encoder and decoder and compares\n",
+      weights_help(program),
       "  --version            model, compiler, instruction set levels\n"
       "  --licences           of what is in this program\n\n"
       "Without options the model decides: ",

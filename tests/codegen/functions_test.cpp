@@ -369,7 +369,7 @@ TEST(Descriptor, SaysWhatThePlanHolds) {
   std::memcpy(&header, image, sizeof header);
   EXPECT_STREQ(header.magic, "sylvite weights");
   EXPECT_EQ(static_cast<int64_t>(header.bytes), program.weight_bytes);
-  EXPECT_EQ(header.model_hash, program.weight_hash);
+  EXPECT_EQ(header.content_hash, program.weight_hash);
   int64_t stored[2];
   std::memcpy(stored, image + program.self_test->offsets[0], sizeof stored);
   EXPECT_EQ(stored[1], 4);

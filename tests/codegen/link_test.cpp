@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -343,19 +344,40 @@ TEST(WeightSegment, WantsANote) {
   EXPECT_THROW(add_weight_segment(nothing, 64), InternalError);
 }
 
-// Weights far beyond 2 GiB are only counted here, not written.
+// Weights far beyond 2 GiB are only read here, not written: one page of zeroes, over and over.
 TEST(WeightImage, OffsetsHave64Bits) {
   Plan plan;
-  const std::vector<std::byte> shared(1);
+  const size_t size = size_t{1} << 31;
+  void *const zeroes =
+      mmap(nullptr, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  ASSERT_NE(zeroes, MAP_FAILED);
+  const std::shared_ptr<const std::byte> shared(
+      static_cast<const std::byte *>(zeroes),
+      [size](const std::byte *bytes) { munmap(const_cast<std::byte *>(bytes), size); });
   for (int i = 0; i < 3; ++i) {
     plan.weights.push_back(std::make_shared<const Tensor>(
         DType::U8, std::vector<int64_t>{(int64_t{1} << 31) - 1 - i},  // other sizes: never compared
-        std::span<const std::byte>(shared.data(), (size_t{1} << 31) - 1 - static_cast<size_t>(i)),
-        nullptr));
+        std::span<const std::byte>(shared.get(), size - 1 - static_cast<size_t>(i)), shared));
   }
   const WeightImage image = make_weight_image(plan, sample_info());
   EXPECT_EQ(image.offsets[2], 64 + 2 * (int64_t{1} << 31));
   EXPECT_EQ(image.bytes, 64 + 3 * (int64_t{1} << 31));
+}
+
+// Programs and files of weights find each other by it.
+TEST(WeightImage, IsKnownByItsContents) {
+  const auto hash_of = [](std::vector<std::vector<float>> weights) {
+    Plan plan;
+    for (const std::vector<float> &numbers : weights) {
+      plan.weights.push_back(std::make_shared<const Tensor>(
+          Tensor::of(DType::F32, {static_cast<int64_t>(numbers.size())}, numbers)));
+    }
+    return make_weight_image(plan, sample_info()).content_hash;
+  };
+  EXPECT_EQ(hash_of({{1, 2}, {3}}), hash_of({{1, 2}, {3}}));
+  EXPECT_NE(hash_of({{1, 2}, {3}}), hash_of({{1, 2}, {4}}));
+  EXPECT_NE(hash_of({{1, 2}, {3}}), hash_of({{3}, {1, 2}}));
+  EXPECT_NE(hash_of({{1, 2}, {3}}), hash_of({{1, 2}}));
 }
 
 TEST(WeightImage, StopsWhenWritingFails) {
