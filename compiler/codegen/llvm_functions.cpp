@@ -841,6 +841,10 @@ class CostsWriter : public StepsWriter {
  public:
   CostsWriter(llvm::Module &module, const Plan &plan)
       : StepsWriter(module, plan, "sylvite_costs", type(module), true) {
+    // One long block, for profiles: LLVM's scheduler would compare each of its stores with all
+    // others.
+    function()->addFnAttr(llvm::Attribute::OptimizeNone);
+    function()->addFnAttr(llvm::Attribute::NoInline);
     bind_symbols(argument(0));
     if (!plan.events.empty()) {
       for (size_t i = 0; i < plan.calls.size(); ++i) {
