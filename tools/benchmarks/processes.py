@@ -27,17 +27,18 @@ def numbers(text):
 
 
 def parser_of(command, text, engines, work):
-    """With the options that all measurements have."""
+    """With the options that all measurements have; more where engines take turns."""
     threads = sorted({1, len(os.sched_getaffinity(0))})
     parser = argparse.ArgumentParser(prog=f"tools/bench {command}", description=text,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=numbers, default=threads, metavar="N,...",
-                        help=f"one and all ({','.join(map(str, threads))})")
-    parser.add_argument("--repeat", type=int, default=7, metavar="N", help="turns of each engine (7)")
-    parser.add_argument("--engines", type=lambda text: text.split(","), default=engines, metavar="NAME,...",
-                        help=",".join(engines))
-    parser.add_argument("--realtime", action="store_true",
-                        help="with one thread: chrt -f 10, and taskset to the last core")
+    if engines:
+        parser.add_argument("--threads", type=numbers, default=threads, metavar="N,...",
+                            help=f"one and all ({','.join(map(str, threads))})")
+        parser.add_argument("--repeat", type=int, default=7, metavar="N", help="turns of each engine (7)")
+        parser.add_argument("--engines", type=lambda text: text.split(","), default=engines, metavar="NAME,...",
+                            help=",".join(engines))
+        parser.add_argument("--realtime", action="store_true",
+                            help="with one thread: chrt -f 10, and taskset to the last core")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="all figures, each turn")
     parser.add_argument("--sylvite", type=pathlib.Path, default=ROOT / "build/bin/sylvite", metavar="FILE",
                         help="the compiler (build/bin/sylvite)")
@@ -50,7 +51,7 @@ def parse(parser, file):
     """The options, checked; each folder holds `file`."""
     a = parser.parse_args()
     engines = parser.get_default("engines")
-    if not set(a.engines) <= set(engines):
+    if engines and not set(a.engines) <= set(engines):
         parser.error(f"--engines: some of {','.join(engines)}")
     for folder in a.folders:
         if not (folder / file).exists():
