@@ -32,6 +32,11 @@ constexpr int kCannotStart = 125;
       _exit(kCannotStart);
     }
   }
+  const rlimit most{static_cast<rlim_t>(options.most_memory),
+                    static_cast<rlim_t>(options.most_memory)};
+  if (options.most_memory > 0 && setrlimit(RLIMIT_DATA, &most) != 0) {
+    _exit(kCannotStart);
+  }
   if (!options.folder.empty() && chdir(options.folder.c_str()) != 0) {
     _exit(kCannotStart);
   }

@@ -13,8 +13,9 @@ namespace sylvite::testing {
 struct CommandOptions {
   std::map<std::string, std::string> environment;  // in addition to ours
   std::string folder;                              // to run in
-  std::string root;   // chroot into it first; `words` are paths in there
-  std::string input;  // on standard input
+  std::string root;         // chroot into it first; `words` are paths in there
+  std::string input;        // on standard input
+  int64_t most_memory = 0;  // bytes that are in no file and may be written (RLIMIT_DATA); 0: any
 };
 struct CommandResult {
   int status = -1;  // exit code; 128 + the signal's number for a death
