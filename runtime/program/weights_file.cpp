@@ -31,10 +31,10 @@ std::string path_beside_program() {
   if (own == nullptr) {
     return "";
   }
-  const std::string beside = text_of(own, ".weights");
+  std::string beside = text_of(own, ".weights");
   char resolved[PATH_MAX];
   if (access(beside.c_str(), F_OK) != 0 && realpath(own, resolved) != nullptr) {
-    const std::string behind_links = text_of(resolved, ".weights");
+    std::string behind_links = text_of(resolved, ".weights");
     if (access(behind_links.c_str(), F_OK) == 0) {
       return behind_links;
     }

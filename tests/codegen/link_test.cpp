@@ -366,7 +366,7 @@ TEST(WeightImage, OffsetsHave64Bits) {
 
 // Programs and files of weights find each other by it.
 TEST(WeightImage, IsKnownByItsContents) {
-  const auto hash_of = [](std::vector<std::vector<float>> weights) {
+  const auto hash_of = [](const std::vector<std::vector<float>> &weights) {
     Plan plan;
     for (const std::vector<float> &numbers : weights) {
       plan.weights.push_back(std::make_shared<const Tensor>(
