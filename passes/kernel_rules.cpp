@@ -111,6 +111,11 @@ bool must_be_input(Op root, size_t operand) {
   return (root == Op::MatMulPanels || root == Op::Conv || root == Op::LayerNorm) && operand > 0;
 }
 
+// Masks and the like: operands of attention's own formulas.
+bool is_read_by_formulas(Op root, size_t operand) {
+  return root == Op::Attention && operand > 2;
+}
+
 std::string check_root(const Node &root) {
   const KernelTraits traits = kernel_traits(root.op);
   for (size_t i = 0; i < root.inputs.size(); ++i) {
@@ -121,7 +126,8 @@ std::string check_root(const Node &root) {
     if (class_of(root.op) == OpClass::Library && operand->producer != nullptr) {
       return "a library op stands alone";
     }
-    if (!traits.elementwise_prologue && is_formula(operand, traits.row_prologue)) {
+    if (!traits.elementwise_prologue && !is_read_by_formulas(root.op, i) &&
+        is_formula(operand, traits.row_prologue)) {
       return "its operand " + std::to_string(i) + " is computed";
     }
   }
