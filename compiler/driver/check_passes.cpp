@@ -4,7 +4,6 @@
 #include "compiler/driver/check_passes.h"
 
 #include <algorithm>
-#include <functional>
 #include <iostream>
 #include <optional>
 #include <string>
@@ -21,26 +20,7 @@ namespace {
 
 constexpr size_t kSamples = 2;
 
-// Exporters may give past + length a name of its own: each symbol as the sum of two others.
-void add_sums(const Plan &plan, int64_t first,
-              const std::function<void(const std::optional<SymbolSizes> &)> &add) {
-  const size_t symbols = std::min<size_t>(plan.bindings.size(), 6);
-  for (size_t sum = 0; sum < symbols; ++sum) {
-    for (size_t a = 0; a < symbols; ++a) {
-      for (size_t b = a + 1; b < symbols; ++b) {
-        if (a != sum && b != sum) {
-          add(fitting_sizes(plan, [&](size_t i) {
-            return static_cast<int64_t>(i == sum ? 2 * static_cast<size_t>(first) + a + b
-                                                 : static_cast<size_t>(first) + i);
-          }));
-        }
-      }
-    }
-  }
-}
-
-// The least sizes that say something (of one row an axis that is lost is not missed), then larger
-// ones, then whatever else fits.
+// The least sizes that say something (of one row an axis that is lost is not missed), then others.
 std::vector<SymbolSizes> sizes_to_try(const Plan &plan) {
   std::vector<SymbolSizes> all;
   const auto add = [&all](const std::optional<SymbolSizes> &sizes) {
@@ -53,9 +33,6 @@ std::vector<SymbolSizes> sizes_to_try(const Plan &plan) {
   }
   for (const SymbolSizes &sizes : small_sizes(plan)) {
     add(sizes);
-  }
-  for (const int64_t first : {1, 2}) {
-    add_sums(plan, first, add);
   }
   return all;
 }

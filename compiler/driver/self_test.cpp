@@ -173,6 +173,21 @@ std::vector<SymbolSizes> small_sizes(const Plan &plan) {
   for (const int64_t same : {2, 1, 4, 8, 16, 32, 64, 128, 224}) {
     consider([&](size_t) { return same; });
   }
+  // Exporters may give past + length a name of its own: each symbol as the sum of two others.
+  const size_t symbols = std::min<size_t>(plan.bindings.size(), 6);
+  for (const size_t first : {1, 2}) {
+    for (size_t sum = 0; sum < symbols; ++sum) {
+      for (size_t a = 0; a < symbols; ++a) {
+        for (size_t b = a + 1; b < symbols; ++b) {
+          if (a != sum && b != sum) {
+            consider([&](size_t i) {
+              return static_cast<int64_t>(i == sum ? 2 * first + a + b : first + i);
+            });
+          }
+        }
+      }
+    }
+  }
   return candidates;
 }
 

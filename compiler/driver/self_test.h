@@ -30,8 +30,8 @@ bool sizes_fit(const Plan &plan, const SymbolSizes &sizes);
 // allow; nothing where guards do not.
 std::optional<SymbolSizes> fitting_sizes(const Plan &plan,
                                          const std::function<int64_t(size_t)> &size_of_symbol);
-// Small sizes that fit, more telling ones first: distinct (2, 3, 5, ...), then 1s, then powers of
-// two.
+// Small sizes that fit, more telling ones first: distinct (2, 3, 5, ...), then equal ones, then
+// such that one is the sum of two others.
 std::vector<SymbolSizes> small_sizes(const Plan &plan);
 
 // The evaluator computes each operation in double in plain loops: about 1 s for this many on a

@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include "compiler/ir/error.h"
 
@@ -71,6 +73,24 @@ TEST(SmallSizes, FitRangesAndGuards) {
   ASSERT_FALSE(small_sizes(plan).empty());
   for (const SymbolSizes &sizes : small_sizes(plan)) {
     EXPECT_EQ(sizes.at("batch"), sizes.at("length"));
+  }
+}
+
+TEST(SmallSizes, TakeEachForTheSumOfTwoOthers) {
+  Plan plan;
+  for (const char *name : {"past", "total", "length"}) {
+    plan.symbols.declare(name, {});
+    plan.bindings.emplace_back().symbol = name;
+  }
+  for (const auto &[sum, a, b] : {std::tuple("past", "total", "length"),
+                                  {"total", "past", "length"},
+                                  {"length", "past", "total"}}) {
+    const std::vector<SymbolSizes> all = small_sizes(plan);
+    EXPECT_TRUE(std::any_of(all.begin(), all.end(),
+                            [&, sum = sum, a = a, b = b](const SymbolSizes &sizes) {
+                              return sizes.at(sum) == sizes.at(a) + sizes.at(b);
+                            }))
+        << sum;
   }
 }
 
