@@ -188,7 +188,7 @@ Error print_info(const sylvite_model &model, const ProgramOptions &options) {
     return symbols.error();
   }
   const Result<Needs> needs = needs_of_sizes(model, symbols.value());
-  if (!needs.ok()) {
+  if (!needs.ok() && !options.sizes.empty()) {  // nobody asked for these; the model may not take 1
     return needs.error();
   }
   std::string sizes;
@@ -206,13 +206,16 @@ Error print_info(const sylvite_model &model, const ProgramOptions &options) {
                              ", \"symbols\": ", json_symbols(program),
                              ", \"weight_bytes\": ", program.weight_bytes,
                              ", \"calls\": ", program.call_count, ", \"sizes\": {", sizes,
-                             "}, \"arena_bytes\": ", needs.value().arena_bytes, "}\n")
+                             "}, \"arena_bytes\": ",
+                             needs.ok() ? text_of(needs.value().arena_bytes) : "null", "}\n")
                    : text_of("model ", program.model_name, "\n",
                              plain_tensors("input", program.inputs, program.input_count),
                              plain_tensors("output", program.outputs, program.output_count),
                              plain_symbols(program), "weights: ", program.weight_bytes,
-                             " bytes\ncalls: ", program.call_count,
-                             "\narena: ", needs.value().arena_bytes, " bytes", sizes, "\n");
+                             " bytes\ncalls: ", program.call_count, "\narena: ",
+                             needs.ok() ? text_of(needs.value().arena_bytes, " bytes", sizes)
+                                        : "with --size; " + needs.error().message,
+                             "\n");
   fputs(text.c_str(), stdout);
   return {};
 }
