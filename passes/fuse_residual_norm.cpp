@@ -4,6 +4,8 @@
 //
 //   s = a + b,  y = layer_norm(s, ..)  =>  one kernel that gives y, and s if anybody else reads it
 //
+// Where a sum of halves is normalised in float, the cast between them comes along.
+//
 // Needs: form_kernels.   Keeps: every value.
 // Declines: the addition of a bias (a constant over the last axis alone): it belongs to the product
 // in front.
@@ -33,6 +35,18 @@ bool is_sum(const Node *kernel) {
   const Node *last = region_of(*kernel).output(0)->producer;
   return last != nullptr && last->op == Op::Add && !is_bias(*kernel, last->input(0)) &&
          !is_bias(*kernel, last->input(1));
+}
+
+// The sum that a cast, which nothing but the norm reads, makes of another type for it.
+Node *sum_behind_cast(const Value *operand) {
+  const Node *cast = operand->producer;
+  if (cast == nullptr || cast->op != Op::Kernel || only_user(operand) == nullptr) {
+    return nullptr;
+  }
+  const Graph &region = region_of(*cast);
+  Node *sum = cast->inputs.size() == 1 ? cast->input(0)->producer : nullptr;
+  const bool casts = region.nodes().size() == 1 && region.output(0)->producer->op == Op::Cast;
+  return casts && is_sum(sum) && only_user(sum->output()) == cast ? sum : nullptr;
 }
 
 // A reshape or transpose: all of the sum is normalised.
@@ -79,6 +93,13 @@ bool fuse_residual_norm(Graph &graph) {
       const bool read_elsewhere = only_user(operand) == nullptr;
       if (fuse_kernels(graph, operand->producer, norm, read_elsewhere) != nullptr) {
         changed = true;
+        continue;
+      }
+    }
+    if (Node *sum = sum_behind_cast(operand); sum != nullptr) {
+      Node *wider = fuse_kernels(graph, operand->producer, norm);
+      changed = changed || wider != nullptr;
+      if (wider != nullptr && fuse_kernels(graph, sum, wider) != nullptr) {
         continue;
       }
     }

@@ -10,8 +10,9 @@
 // Needs: canonical_matmuls (k with its own axis last).
 // Keeps: shapes; scale factors are re-associated.
 // Declines: scores or probabilities that something else reads, a softmax over another axis, views
-// between product and softmax, a change of the element type in between, constant keys or values,
-// formulas of more than a few dozen operations. Each such near miss is recorded.
+// between product and softmax, products of two element types (halves may become floats for the
+// softmax, and halves again), constant keys or values, formulas of more than a few dozen
+// operations. Each such near miss is recorded.
 #include <algorithm>
 #include <set>
 
@@ -157,7 +158,7 @@ Outcome raise(Graph &graph, Node *softmax, std::set<Node *> &erased, std::string
                 std::to_string(kMostScoreCost);
     return Outcome::NearMiss;
   }
-  for (const Value *value : {scores, weighted->input(0), weighted->output()}) {
+  for (const Value *value : {weighted->input(0), weighted->output()}) {
     if (value->type.dtype != product->type.dtype) {
       condition = std::string("the product is ") + name_of(product->type.dtype) + ", '" +
                   value->name + "' is " + name_of(value->type.dtype);
@@ -176,7 +177,7 @@ Outcome raise(Graph &graph, Node *softmax, std::set<Node *> &erased, std::string
       operands.push_back(operand);
     }
   }
-  if (product->type.dtype == DType::F64) {
+  if (product->type.dtype == DType::F64 || scores->type.dtype == DType::F64) {
     condition = "it is computed in f64";
     return Outcome::NearMiss;
   }

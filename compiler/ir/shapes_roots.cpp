@@ -254,8 +254,10 @@ Types infer_attention(Inference &inference) {
   batch = inference.broadcast(batch, leading(inference.shape(2), 2));
   const std::vector<std::unique_ptr<Graph>> &regions = inference.node().regions;
   inference.require(regions.size() == 2, "expected two regions, got ", regions.size());
+  DType softmax = inference.dtype(0);  // which may be of another float type than the products
   for (const std::unique_ptr<Graph> &region : regions) {
-    TensorType scores{inference.dtype(0), batch};
+    const bool of_scores = region == regions.front();
+    TensorType scores{softmax, batch};
     scores.shape.push_back(size(0, 2));
     scores.shape.push_back(size(1, 2));
     for (Dim &dim : scores.shape) {
@@ -265,8 +267,10 @@ Types infer_attention(Inference &inference) {
     inference.require(region->output_count() == 1, "its region gives ", region->output_count(),
                       " outputs, expected 1");
     const TensorType &result = region->output(0)->type;
-    inference.require(result.dtype == inference.dtype(0), "its region gives ",
-                      name_of(result.dtype), ", expected ", name_of(inference.dtype(0)));
+    inference.require(of_scores ? is_float(result.dtype) : result.dtype == inference.dtype(0),
+                      "its region gives ", name_of(result.dtype), ", expected ",
+                      of_scores ? "floats" : name_of(inference.dtype(0)));
+    softmax = result.dtype;
     inference.same_shape(region->output(0)->type.shape, scores.shape,
                          "the shapes of its region's result and of the scores");
     for (const std::unique_ptr<Node> &node : region->nodes()) {

@@ -163,7 +163,8 @@ class Attention {
     if (deferred_) {
       weights_ = powers_;
     } else {
-      const Expr probability = rounded(dtype, exact(powers_(j, i, u) * factor_(i, u)));
+      const DType softmax = root_.regions[1]->inputs()[0]->type.dtype;
+      const Expr probability = rounded(softmax, exact(powers_(j, i, u) * factor_(i, u)));
       weights_ = Func("weights");
       weights_(j, i, u) = through(1, probability, row_of(i), key_of(j));
     }
@@ -313,7 +314,8 @@ class Attention {
 
 KernelBody attention_template(TemplateInput &input) {
   const Node &root = *input.root;
-  if (root.output()->type.dtype == DType::F64) {
+  if (root.output()->type.dtype == DType::F64 ||
+      root.regions[1]->inputs()[0]->type.dtype == DType::F64) {
     throw_model_error(describe(root), ": attention in float64 is not supported: export the model ",
                       "in float32");
   }

@@ -315,12 +315,20 @@ TEST(Shapes, Attention) {
   const std::string operand =
       "[graph (s: f32[n, 12, m, l], c: f32[]) { t = mul(s, c) return t }, "
       "graph (p: f32[n, 12, m, l], c: f32[]) { return p }]";
+  const std::string half =
+      "[graph (s: f32[n, 12, m, l]) { t = cast(s) {to = f16} return t }, "
+      "graph (p: f16[n, 12, m, l]) { t = cast(p) {to = f32} return t }]";
+  const std::string lost =
+      "[graph (s: f32[n, 12, m, l]) { t = cast(s) {to = f16} return t }, "
+      "graph (p: f16[n, 12, m, l]) { return p }]";
   expect_types({{("attention(q, k, k) " + identity).c_str(), "f32[n, 12, m, 64]"},
-                {("attention(q, k, k, s) " + operand).c_str(), "f32[n, 12, m, 64]"}});
+                {("attention(q, k, k, s) " + operand).c_str(), "f32[n, 12, m, 64]"},
+                {("attention(q, k, k) " + half).c_str(), "f32[n, 12, m, 64]"}});
   expect_errors({
       {"attention(q, k, k)", "expected two regions, got 0"},
       {("attention(q, k, k, s) " + identity).c_str(), "its region takes 1 inputs, expected 2"},
       {("attention(q, k, k, h) " + operand).c_str(), "input 1 of its region is f32, given f16"},
+      {("attention(q, k, k) " + lost).c_str(), "its region gives f16, expected f32"},
       {("attention(q, k, k, row) " + operand).c_str(), "input 1 of its region"},
       {("attention(q, k, row) " + identity).c_str(),
        "q, k and v must have at least two dimensions"},

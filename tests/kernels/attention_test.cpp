@@ -127,6 +127,24 @@ TEST(Attention, HalfTypes) {
   }
 }
 
+TEST(Attention, SoftmaxOfFloatsBetweenHalves) {
+  TestKernel kernel(R"(graph (q: f16[b, 3, l, 16], k: f16[b, 3, l, 16], v: f16[b, 3, l, 8],
+                              m: f32[b, 1, 1, l]) {
+    a = attention(q, k, v, m) [
+      graph (s: f16[b, 3, l, l], m: f32[b, 1, 1, l]) {
+        c = cast(s) {to = f32}
+        r = add(c, m)
+        return r
+      },
+      graph (p: f32[b, 3, l, l], m: f32[b, 1, 1, l]) { r = cast(p) {to = f16} return r }
+    ]
+    return a
+  })");
+  for (const int64_t l : {1, 9, 33}) {
+    expect_matches(kernel, {{"b", 2}, {"l", l}}, {.tolerance = 4e-3});
+  }
+}
+
 const float *floats(const Tensor &tensor) {
   return reinterpret_cast<const float *>(tensor.bytes().data());
 }
