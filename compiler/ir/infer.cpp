@@ -314,7 +314,9 @@ bool Inference::solve(const Dim &a, const Dim &b, const std::string &what) {
   }
   if (const std::optional<int64_t> size = best_replacement.constant()) {
     top.warnings.push_back("node " + describe(node_) + " fixes the size '" + best + "' to " +
-                           std::to_string(*size) + ": " + what);
+                           std::to_string(*size) + ": " + what +
+                           "; if it shall vary, export again with this axis dynamic and without "
+                           "numbers that the model's code computes from it");
   }
   // A region that is still being built hangs on its parents, but not they on it.
   for (Graph *graph = assumptions_; graph != nullptr; graph = graph->parent) {
