@@ -23,8 +23,7 @@ TEST_P(BigModel, IsRight) {
   if (folder == nullptr || !fs::exists(path / "model.onnx")) {
     GTEST_SKIP() << "SYLVITE_BIG is not set or does not hold it";
   }
-  const std::unique_ptr<CompiledVariant> variant =
-      compile_variant(path / "model.onnx", Fusion::All);
+  const std::unique_ptr<CompiledVariant> variant = compile_variant(path / "model.onnx");
   const Plan &plan = variant->model.plan;
   for (const std::string isa : {"x86-64-v3", ""}) {
     const std::unique_ptr<LoadedModel> loaded = load(*variant, isa);

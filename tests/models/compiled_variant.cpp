@@ -1,22 +1,38 @@
 #include "tests/models/compiled_variant.h"
 
+#include <gtest/gtest.h>
+
 #include <cstdlib>
 
 #include "compiler/driver/flags.h"
+#include "compiler/driver/fusion_names.h"
 
 namespace sylvite::testing {
 
-std::unique_ptr<CompiledVariant> compile_variant(const std::filesystem::path &file, Fusion fusion) {
+std::unique_ptr<CompiledVariant> compile_variant(const std::filesystem::path &file,
+                                                 std::vector<std::string> disabled) {
   LowerOptions lowering;
-  if (fusion == Fusion::None) {
-    lowering.pipeline.disabled = {kAllFusions};
-  }
+  lowering.pipeline.disabled = std::move(disabled);
   std::unique_ptr<CompiledVariant> variant = std::make_unique<CompiledVariant>();
   variant->model = lower_model(file, lowering);
   ProgressLine progress("");
   variant->compiled = compile_lowered(variant->model, program_info(variant->model),
                                       in_process_options(TargetFlags(), progress));
   return variant;
+}
+
+void expect_fused(const LoweredModel &model, const GraphFile &graph) {
+  std::string misses;
+  for (const NearMiss &miss : model.graph->near_misses) {
+    misses += "\nnearly " + miss.kind + " at " + miss.node + ": " + miss.condition;
+  }
+  for (const auto &[kind, found] : fusion_names(model.fused)) {
+    const auto merged = graph.expect.find(std::string(kind) + "_if_heads_merged");
+    if (graph.expect.count(kind) != 0 &&
+        (merged == graph.expect.end() || found != merged->second)) {
+      EXPECT_EQ(found, graph.expect.at(kind)) << graph.file << " " << kind << misses;
+    }
+  }
 }
 
 bool host_has_v4() {

@@ -2,8 +2,8 @@
 // right. Nothing crashes, and nothing is quietly wrong.
 //
 // All of them go through importer, passes and plan; the evaluator runs the graph of kernels that
-// came out, which is cheap and shows a pass that changed the meaning. Machine code is made for the
-// spine models.
+// came out, which is cheap and shows a pass that changed the meaning. Machine code is made for
+// spine models, of a corpus that we have not seen.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -43,54 +43,6 @@ void expect_right(const std::vector<Tensor> &found, const std::vector<Tensor> &e
   }
 }
 
-// known_faults.txt: what is wrong with this model, or nothing.
-std::string known_fault(const std::string &model) {
-  std::ifstream stream(bundled_models() / "known_faults.txt");
-  for (std::string line; std::getline(stream, line);) {
-    if (line.starts_with(model + " ")) {
-      return line.substr(model.size() + 1);
-    }
-  }
-  return "";
-}
-
-// fusion_gaps.txt: how often blocks of this kind are found where it is less than the architecture
-// has.
-std::map<std::string, int> known_gaps(const std::string &graph) {
-  std::map<std::string, int> gaps;
-  std::ifstream stream(bundled_models() / "fusion_gaps.txt");
-  for (std::string line; std::getline(stream, line);) {
-    std::istringstream words(line);
-    std::string name, kind;
-    int found = 0;
-    if (line.substr(0, 1) != "#" && words >> name >> kind >> found && name == graph) {
-      gaps[kind] = found;
-    }
-  }
-  return gaps;
-}
-
-// As many blocks as the architecture has, in the kernels of the plan.
-void expect_fused(const LoweredModel &model, const ModelFolder &folder, const GraphFile &graph) {
-  const std::string name = folder.name + "/" + graph.file.filename().string();
-  const std::map<std::string, int> gaps = known_gaps(name);
-  for (const auto &[kind, found] : fusion_names(model.fused)) {
-    if (graph.expect.count(kind) == 0) {
-      continue;
-    }
-    const int all = graph.expect.at(kind);
-    const auto merged = graph.expect.find(kind + "_if_heads_merged");
-    const bool complete = found == all || (merged != graph.expect.end() && found == merged->second);
-    const auto gap = gaps.find(kind);
-    if (gap == gaps.end()) {
-      EXPECT_TRUE(complete) << name << ": " << found << " " << kind << " of " << all;
-    } else {
-      EXPECT_FALSE(complete) << "fusion_gaps.txt: the gap of " << name << " is closed";
-      EXPECT_GE(found, gap->second) << name << " " << kind;
-    }
-  }
-}
-
 // One line on how far the graph gets.
 std::string try_graph(const ModelFolder &folder, const GraphFile &graph) {
   LoweredModel model;
@@ -100,7 +52,7 @@ std::string try_graph(const ModelFolder &folder, const GraphFile &graph) {
     EXPECT_FALSE(std::string(error.what()).empty());
     return "refused: " + first_line(error.what());
   }
-  expect_fused(model, folder, graph);
+  expect_fused(model, graph);
   std::string text = "right in the evaluator";
   for (const auto &[which, files] : graph.cases) {
     const std::vector<Tensor> inputs =
@@ -117,7 +69,7 @@ std::string try_graph(const ModelFolder &folder, const GraphFile &graph) {
     expect_right(found, expected, model.plan, folder, "evaluated, case " + which);
   }
   if (folder.stage == "spine") {
-    const std::unique_ptr<CompiledVariant> variant = compile_variant(graph.file, Fusion::All);
+    const std::unique_ptr<CompiledVariant> variant = compile_variant(graph.file);
     const std::unique_ptr<LoadedModel> loaded = load(*variant);
     ModelContext context(*loaded, 2);
     for (const auto &[which, files] : graph.cases) {
@@ -144,9 +96,6 @@ std::string try_graph(const ModelFolder &folder, const GraphFile &graph) {
 
 void try_folder(const fs::path &path) {
   const ModelFolder folder = read_model_folder(path);
-  if (const std::string fault = known_fault(folder.name); !fault.empty()) {
-    GTEST_SKIP() << fault;
-  }
   for (const GraphFile &graph : folder.graphs) {
     SCOPED_TRACE(graph.file.string());
     const std::string text = try_graph(folder, graph);
@@ -181,13 +130,6 @@ std::vector<std::string> corpus_names() {
     }
   }
   return without_working({names.begin(), names.end()});
-}
-
-std::string test_name(const ::testing::TestParamInfo<std::string> &info) {
-  std::string name = info.param;
-  std::replace_if(
-      name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
-  return name;
 }
 
 class OtherModel : public ::testing::TestWithParam<std::string> {};

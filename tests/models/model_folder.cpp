@@ -1,6 +1,7 @@
 #include "tests/models/model_folder.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -67,7 +68,7 @@ std::vector<std::string> working_models() {
   std::ifstream stream(bundled_models() / "working.txt");
   std::vector<std::string> names;
   for (std::string line; std::getline(stream, line);) {
-    if (!line.empty() && line[0] != '#') {
+    if (!line.empty() && line[0] != '#' && !find_model_folder(line).empty()) {
       names.push_back(line);
     }
   }
@@ -93,6 +94,15 @@ std::map<std::string, fs::path> corpus_folders() {
   return folders;
 }
 
+fs::path find_model_folder(const std::string &name) {
+  if (fs::exists(bundled_models() / name)) {
+    return bundled_models() / name;
+  }
+  static const std::map<std::string, fs::path> corpus = corpus_folders();
+  const auto found = corpus.find(name);
+  return found == corpus.end() ? fs::path() : found->second;
+}
+
 std::map<std::string, int64_t> plan_sizes(const Plan &plan, const GraphFile &graph,
                                           const std::map<std::string, int64_t> &sizes) {
   std::map<std::string, int64_t> symbols;
@@ -114,6 +124,13 @@ std::map<std::string, int64_t> plan_sizes(const Plan &plan, const GraphFile &gra
     symbols.try_emplace(binding.symbol, binding.contents ? 5 : 1);
   }
   return symbols;
+}
+
+std::string test_name(const ::testing::TestParamInfo<std::string> &info) {
+  std::string name = info.param;
+  std::replace_if(
+      name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
+  return name;
 }
 
 }  // namespace sylvite::testing

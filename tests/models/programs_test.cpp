@@ -16,21 +16,9 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
-std::string test_name(const ::testing::TestParamInfo<std::string> &info) {
-  std::string name = info.param;
-  std::replace_if(
-      name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
-  return name;
-}
-
 class Program : public ::testing::TestWithParam<std::string> {
  protected:
-  void SetUp() override {
-    if (!fs::exists(bundled_models() / GetParam())) {
-      GTEST_SKIP() << "only bundled models are compiled to programs here";
-    }
-    folder_ = read_model_folder(bundled_models() / GetParam());
-  }
+  void SetUp() override { folder_ = read_model_folder(find_model_folder(GetParam())); }
   std::string compile(const GraphFile &graph, const std::string &name,
                       const std::vector<std::string> &flags = {}) {
     std::vector<std::string> words = {"compile", graph.file.string(), "-o", temporary_.path(name)};
@@ -94,7 +82,7 @@ TEST_P(Program, AnswersOnEveryLevelAndThreadCount) {
     EXPECT_THAT(version.out, HasSubstr("x86-64-v3"));
     const CommandResult info = run_command({program, "--info"});
     EXPECT_EQ(info.status, 0);
-    EXPECT_THAT(info.out, HasSubstr(graph.dynamic.begin()->first));
+    EXPECT_THAT(info.out, HasSubstr(read_tensors(graph.cases.begin()->second.first).front().name));
   }
 }
 

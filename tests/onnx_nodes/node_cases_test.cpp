@@ -129,7 +129,7 @@ std::string failure_of(const Case &one) {
   const fs::path stem = case_folder() / one.name;
   const fs::path file = stem.string() + ".onnx";
   try {
-    const std::unique_ptr<CompiledVariant> variant = compile_variant(file, Fusion::All);
+    const std::unique_ptr<CompiledVariant> variant = compile_variant(file);
     if (!one.why_not.empty()) {
       return one.why_not;
     }
