@@ -108,7 +108,7 @@ TEST_P(Program, RunsInAnEmptyRoot) {
 }
 
 // The same model, options and version: the same bytes, from another folder, with one job or two,
-// with a cache or without.
+// with a warm cache, a cold one or none.
 TEST_P(Program, HasTheSameBytesTwice) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   GTEST_SKIP() << "tested without sanitizers";
@@ -119,10 +119,13 @@ TEST_P(Program, HasTheSameBytesTwice) {
     GraphFile copy = graph;
     copy.file = temporary_.path("elsewhere") + "/" + graph.file.filename().string();
     fs::copy_file(graph.file, copy.file);
-    EXPECT_TRUE(once == read_file_text(compile(copy, "again", {"--jobs", "1", "--no-cache"})));
     const std::string cache = temporary_.path("cache");
-    EXPECT_TRUE(once == read_file_text(compile(graph, "fresh", {"--cache-dir", cache})));
-    EXPECT_TRUE(once == read_file_text(compile(copy, "cached", {"--cache-dir", cache})));
+    const std::vector<std::string> cached = {"--jobs", "1", "--cache-dir", cache};
+    EXPECT_TRUE(once == read_file_text(compile(copy, "fresh", cached)));
+    EXPECT_TRUE(once == read_file_text(compile(graph, "cached", cached)));
+    if (GetParam() == working_models().front()) {
+      EXPECT_TRUE(once == read_file_text(compile(copy, "again", {"--no-cache"})));
+    }
   }
 }
 
