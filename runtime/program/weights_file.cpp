@@ -50,9 +50,10 @@ std::string path_of(const std::string &given) {
   return named != nullptr && *named != 0 ? named : path_beside_program();
 }
 
-// Closes at the end.
+// Closes at the end. Does not wait for a pipe's writer.
 struct Descriptor {
-  explicit Descriptor(const std::string &path) : number(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
+  explicit Descriptor(const std::string &path)
+      : number(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}
   ~Descriptor() {
     if (number >= 0) {
       close(number);

@@ -1,6 +1,7 @@
 // Programs whose weights are a file of their own: `sylvite compile --weights=separate`.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -171,6 +172,9 @@ TEST_F(SeparateWeights, ThatDoNotFitAreRefused) {
                        HasSubstr("--weights FILE or SYLVITE_WEIGHTS")));
   expect_refused(HasSubstr("'/no/such'"), {"--weights", "/no/such"});
   fs::create_directory(file);
+  expect_refused(AllOf(names_it, HasSubstr("no regular file")));
+  fs::remove(file);
+  ASSERT_EQ(mkfifo(file.c_str(), 0600), 0);
   expect_refused(AllOf(names_it, HasSubstr("no regular file")));
   for (const char *action : {"--help", "--version", "--licences"}) {
     EXPECT_EQ(run_command({path("model"), action}).status, 0) << action;
