@@ -21,17 +21,6 @@ bool all_inputs_constant(const Node &node) {
                      [](const Value *input) { return constant_of(input) != nullptr; });
 }
 
-bool attributes_are_numbers(const Node &node) {
-  for (const auto &[name, value] : node.attributes.all()) {
-    const auto *dims = std::get_if<std::vector<Dim>>(&value);
-    if (dims != nullptr && !std::all_of(dims->begin(), dims->end(),
-                                        [](const Dim &dim) { return dim.is_constant(); })) {
-      return false;
-    }
-  }
-  return true;
-}
-
 int64_t count_of(const TensorType &type) {
   int64_t count = 1;
   for (const Dim &dim : type.shape) {
@@ -49,7 +38,7 @@ bool worth_folding(const Node &node) {
   if (node.op == Op::Concat) {  // as large as its inputs together
     return true;
   }
-  if (class_of(node.op) == OpClass::Root && largest > 0 && count > kMultiplyAdds / largest) {
+  if (class_of(node.op) == OpClass::Root && evaluation_steps(node) > kMultiplyAdds) {
     return false;
   }
   return count <= std::max(kAlwaysSmall, 2 * largest);

@@ -15,17 +15,9 @@ namespace {
 // Far more than any operator wants of sizes, axes or steps.
 constexpr int64_t kMaxNumbers = 4096;
 
-// What is computed from constants is short, where it is computed from anything else, far away.
-constexpr int64_t kMaxKnownSteps = 64;
-
-bool attributes_are_numbers(const Node &node) {
-  const auto &attributes = node.attributes.all();
-  return std::all_of(attributes.begin(), attributes.end(), [](const auto &attribute) {
-    const auto *const dims = std::get_if<std::vector<Dim>>(&attribute.second);
-    return dims == nullptr || std::all_of(dims->begin(), dims->end(),
-                                          [](const Dim &dim) { return dim.is_constant(); });
-  });
-}
+// Of the evaluator. What is computed from constants takes few nodes, 64 at most, and is soon done.
+constexpr int64_t kMaxKnownSteps = 1 << 22;
+constexpr int64_t kStepsOfNode = kMaxKnownSteps / 64;
 
 std::optional<Tensor> computed(const Value *value, int64_t &left) {
   if (const Tensor *const tensor = constant_of(value)) {
@@ -33,8 +25,8 @@ std::optional<Tensor> computed(const Value *value, int64_t &left) {
   }
   const Node *const node = value->producer;
   const std::optional<std::vector<int64_t>> shape = static_shape(value->type.shape);
-  if (node == nullptr || !shape || --left < 0 || node->outputs.size() != 1 ||
-      !node->regions.empty() || !attributes_are_numbers(*node)) {
+  if (node == nullptr || !shape || node->outputs.size() != 1 || !node->regions.empty() ||
+      !attributes_are_numbers(*node)) {
     return {};
   }
   int64_t count = 1;
@@ -43,6 +35,10 @@ std::optional<Tensor> computed(const Value *value, int64_t &left) {
     if (count > kMaxNumbers) {
       return {};
     }
+  }
+  left -= std::max(evaluation_steps(*node), kStepsOfNode);
+  if (left < 0) {
+    return {};
   }
   std::vector<Tensor> inputs;
   for (const Value *const input : node->inputs) {

@@ -3,6 +3,7 @@
 #include "compiler/ir/evaluate.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <set>
 #include <utility>
 
@@ -132,6 +133,44 @@ std::map<std::string, int64_t> bind_symbols(const Graph &graph, const std::vecto
   }
   check_guards(graph, symbols, "");
   return symbols;
+}
+
+bool attributes_are_numbers(const Node &node) {
+  const auto &attributes = node.attributes.all();
+  return std::all_of(attributes.begin(), attributes.end(), [](const auto &attribute) {
+    const auto *const dims = std::get_if<std::vector<Dim>>(&attribute.second);
+    return dims == nullptr || std::all_of(dims->begin(), dims->end(),
+                                          [](const Dim &dim) { return dim.is_constant(); });
+  });
+}
+
+int64_t evaluation_steps(const Node &node) {
+  const auto product = [](int64_t a, int64_t b) {
+    int64_t result = 0;
+    return __builtin_mul_overflow(a, b, &result) ? INT64_MAX : result;
+  };
+  const auto count = [&](const Value *value) {
+    int64_t result = 1;
+    for (const Dim &size : value->type.shape) {
+      result = product(result, size.constant().value_or(INT64_MAX));
+    }
+    return result;
+  };
+  int64_t steps = 0, largest = 1;
+  for (const std::unique_ptr<Value> &output : node.outputs) {
+    steps = std::max(steps, count(output.get()));
+  }
+  for (const Value *const input : node.inputs) {
+    largest = std::max(largest, count(input));
+  }
+  if (node.op == Op::Pool) {  // its window may be larger than what it slides over
+    int64_t window = 1;
+    for (const int64_t size : node.attributes.integers("kernel")) {
+      window = product(window, size);
+    }
+    return product(steps, window);
+  }
+  return class_of(node.op) == OpClass::Root ? product(steps, largest) : std::max(steps, largest);
 }
 
 std::vector<Tensor> evaluate_node(const Node &node, const std::vector<Tensor> &inputs,

@@ -31,4 +31,10 @@ std::map<std::string, int64_t> bind_symbols(const Graph &graph, const std::vecto
 std::vector<Tensor> evaluate_node(const Node &node, const std::vector<Tensor> &inputs,
                                   const std::map<std::string, int64_t> &symbols);
 
+// Whether a node's attributes hold no symbols.
+bool attributes_are_numbers(const Node &node);
+// About how many steps evaluate_node takes, at most, where the sizes of operands and results are
+// numbers.
+int64_t evaluation_steps(const Node &node);
+
 }  // namespace sylvite

@@ -395,6 +395,13 @@ TEST(ImportErrors, ValuesComputedAtRunTime) {
   EXPECT_EQ(error_of(graph("(float[2, 3] x) => (y) { [a] y = NonZero(x) }")),
             "node 'a' (NonZero): takes its elements from 'x', which is computed at run time: how "
             "large the result is would be known only then");
+  // What follows from constants is computed, unless that takes long.
+  EXPECT_EQ(error_of(graph("(float[1] x) => (y) <float[1, 1, 1, 1] c = {1.0}> {"
+                           " d = AveragePool<kernel_shape = [65536, 65536],"
+                           " pads = [32768, 32768, 32767, 32767], count_include_pad = 1>(c)"
+                           " [a] y = NonZero(d) }")),
+            "node 'a' (NonZero): takes its elements from 'd', which is computed at run time: how "
+            "large the result is would be known only then");
   EXPECT_EQ(error_of(graph("(float[2, 3] x, bool[3] c) => (y) { [a] y = Compress(x, c) }")),
             "node 'a' (Compress): takes its condition from 'c', which is computed at run time: how "
             "large the result is would be known only then");
