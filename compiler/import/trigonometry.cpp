@@ -1,7 +1,8 @@
 // Trigonometric and hyperbolic functions and their inverses as formulas of exp, log, tanh, sin and
-// cos. Half types are computed in float. Each is good to a few units in the last place for all
-// arguments: the spellings avoid the differences of nearly equal numbers that the textbook's have,
-// and intermediate results that overflow where the function does not.
+// cos. Half types are computed in float. Each is good to a few units in the last place, for all
+// arguments but Tan's large ones (where sin and cos are not): the spellings avoid the differences
+// of nearly equal numbers that the textbook's have, and intermediate results that overflow where
+// the function does not.
 #include <cmath>
 #include <numbers>
 
@@ -28,9 +29,9 @@ Term root(Term x) {
   return apply(Op::Sqrt, x);
 }
 
-// f(|x|) with the sign of x
+// f(|x|) with the sign of x, for f(0) = 0: also of -0
 Term odd(Term x, Term of_absolute) {
-  return where_negative(x, apply(Op::Neg, of_absolute), of_absolute);
+  return where(x == 0, x, where_negative(x, apply(Op::Neg, of_absolute), of_absolute));
 }
 
 // log(1 + x); a small x is not lost in the sum (Kahan).
@@ -80,10 +81,12 @@ Term arc_cosine(Term x) {
   return arc_tangent(root((1.0 - x) / (x + 1.0))) * 2;
 }
 
-// (e^x + e^-x) / 2 by f = e^(|x|/2), which overflows for no result that does not.
+// (e^x + e^-x) / 2 by f = e^(|x|/2), which overflows for no result that does not. f / 2 is read
+// twice: (f / 2) f with nothing else to read it would become f f / 2 (passes/simplify_arithmetic).
 Term hyperbolic_cosine(Term x) {
   const Term f = apply(Op::Exp, absolute(x) * 0.5);
-  return f * 0.5 * f + 0.5 / f / f;
+  const Term half = f * 0.5;
+  return half * f + 0.25 / half / f;
 }
 
 // sinh(x)  =>  tanh(x / 2) (cosh(x) + 1)

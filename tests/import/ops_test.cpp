@@ -89,6 +89,7 @@ void expect_function(const std::string &op, double (*definition)(double), const 
     const double wanted = expected[static_cast<size_t>(i)];
     if (std::isfinite(wanted)) {
       EXPECT_NEAR(y.at(i), wanted, epsilon * std::fabs(wanted)) << input.at(i);
+      EXPECT_EQ(std::signbit(y.at(i)), std::signbit(wanted)) << input.at(i);
     } else {
       EXPECT_TRUE(y.at(i) == wanted || (std::isnan(y.at(i)) && std::isnan(wanted))) << input.at(i);
     }
@@ -96,8 +97,8 @@ void expect_function(const std::string &op, double (*definition)(double), const 
 }
 
 TEST(ImportOps, TrigonometricFunctions) {
-  const Numbers any = {0,    1e-30, -1e-8, 1e-4, -0.3, 0.4142, 0.415,     -0.9,       1,  -1.5,
-                       2.41, 2.42,  -7,    60,   88.9, -89.2,  kInfinity, -kInfinity, NAN};
+  const Numbers any = {0,    -0.0, 1e-30, -1e-8, 1e-4, -0.3, 0.4142, 0.415,     -0.9,       1,
+                       -1.5, 2.41, 2.42,  -7,    60,   88.9, -89.2,  kInfinity, -kInfinity, NAN};
   for (const DType dtype : {DType::F32, DType::F64}) {
     expect_function("Sinh", std::sinh, any, dtype);
     expect_function("Cosh", std::cosh, any, dtype);
@@ -106,9 +107,11 @@ TEST(ImportOps, TrigonometricFunctions) {
     expect_function("Acosh", std::acosh,
                     {1, 1.0001, 1.5, 30, 1e12, 3e38, kInfinity, 0.5, -1, -1e20, NAN}, dtype);
     expect_function("Atanh", std::atanh,
-                    {0, 1e-20, -1e-4, 0.2, -0.5, 0.75, 0.9999, 1, -1, 1.5, -1e20, NAN}, dtype);
+                    {0, -0.0, 1e-20, -1e-4, 0.2, -0.5, 0.75, 0.9999, 1, -1, 1.5, -1e20, NAN},
+                    dtype);
   }
-  const Numbers unit = {0, 1e-20, -1e-4, 0.3, -0.5, 0.8, 0.9999, -0.9999, 1, -1, 1.5, -kInfinity};
+  const Numbers unit = {0,      -0.0,    1e-20, -1e-4, 0.3, -0.5,      0.8,
+                        0.9999, -0.9999, 1,     -1,    1.5, -kInfinity};
   expect_function("Atan", std::atan, any);
   expect_function("Asin", std::asin, unit);
   expect_function("Acos", std::acos, unit);
