@@ -80,12 +80,19 @@ void compress(OnnxNode &node) {
     x = node.reshape(x, {element_count(x->type.shape)});
   }
   const Tensor condition = known_elements(node, 1, "condition");
+  if (condition.shape().size() != 1) {
+    node.fail("condition has ", condition.shape().size(), " dimensions, expected 1");
+  }
   std::vector<int64_t> chosen;
   for (int64_t i = 0; i < condition.count(); ++i) {
     if (condition.at_int(i) != 0) {
       chosen.push_back(i);
     }
   }
+  const Dim &size = x->type.shape[static_cast<size_t>(axis)];
+  const int64_t needed = chosen.empty() ? 0 : chosen.back() + 1;
+  node.assume_at_most(needed, size,
+                      "chooses element " + std::to_string(needed - 1) + " of " + size.str());
   node.set_output(0, node.add(Op::Gather, {x, node.integers_constant(chosen)}, {{"axis", axis}}));
 }
 
@@ -211,6 +218,12 @@ void tensor_scatter(OnnxNode &node) {
   const Shape &shape = past->type.shape;
   const Dim &length = shape[static_cast<size_t>(axis)];
   const Dim &rows = update->type.shape[static_cast<size_t>(axis)];
+  node.assume_at_most(rows, length,
+                      "writes " + rows.str() + " rows into a cache of " + length.str());
+  if (rows.is(0)) {
+    node.set_output(0, past);
+    return;
+  }
   Value *from = positions_of(node, length);
   if (node.has_input(2)) {
     Value *const starts = node.cast(node.input(2), DType::I64);

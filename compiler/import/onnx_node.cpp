@@ -303,6 +303,9 @@ void OnnxNode::assume_at_most(const Dim &size, const Dim &most, const std::strin
   if (proved_le(size, most)) {
     return;
   }
+  if (proved_le(most + 1, size)) {
+    fail(reason);
+  }
   std::vector<Guard> &guards = outermost(graph_).guards;
   const Dim bounded = min(size, most);
   if (std::any_of(guards.begin(), guards.end(), [&](const Guard &guard) {

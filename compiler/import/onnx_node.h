@@ -107,7 +107,8 @@ class OnnxNode {
   // the caller are then out of date) or has it checked once a run. `what` names the two in
   // messages.
   void assume_equal(const Dim &left, const Dim &right, const std::string &what);
-  // Has it checked once a run that a size is at most `most`, and remembers that of a symbol.
+  // Has it checked once a run that a size is at most `most`, and remembers that of a symbol. Fails
+  // where it never is.
   void assume_at_most(const Dim &size, const Dim &most, const std::string &reason);
 
   template <typename... Parts>

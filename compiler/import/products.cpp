@@ -51,7 +51,17 @@ Value *centred(OnnxNode &node, size_t operand) {
   if (shape.size() == 1 && x->type.rank() > 1) {
     zero = node.reshape(zero, operand == 0 ? Shape{shape[0], 1} : Shape{1, shape[0]});
   }
-  return node.add(Op::Sub, {x, zero});
+  Value *const result = node.add(Op::Sub, {x, zero});
+  const bool fits = result->type.rank() == x->type.rank();
+  for (size_t i = 0; fits && i < x->type.shape.size(); ++i) {
+    node.assume_equal(x->type.shape[i], result->type.shape[i],
+                      "axis " + std::to_string(i) + " of an operand and of its zero point");
+  }
+  if (!fits) {
+    node.fail("has a zero point of ", zero->type.rank(), " dimensions for an operand of ",
+              x->type.rank());
+  }
+  return result;
 }
 
 void matmul_integer(OnnxNode &node) {

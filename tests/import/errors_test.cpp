@@ -368,6 +368,26 @@ TEST(ImportErrors, AttributesWithoutAMeaning) {
       error_of(graph("(float[2, 3] x, float[2] u) => (y) { [a] y = TensorScatter<axis = 1>(x, u) }",
                      24)),
       "node 'a' (TensorScatter): updates 2 dimensions with 1");
+  EXPECT_EQ(
+      error_of(graph(
+          "(float[2, 3] x, float[2, 4] u) => (y) { [a] y = TensorScatter<axis = 1>(x, u) }", 24)),
+      "node 'a' (TensorScatter): writes 4 rows into a cache of 3");
+  const auto compress = [](const std::string &condition) {
+    return error_of(graph("(float[2, 3] x) => (y) <bool" + condition +
+                          "> { [a] y = Compress<axis = 0>(x, c) }"));
+  };
+  EXPECT_EQ(compress("[1, 2] c = {0, 1}"),
+            "node 'a' (Compress): condition has 2 dimensions, expected 1");
+  EXPECT_EQ(compress("[4] c = {0, 1, 1, 0}"), "node 'a' (Compress): chooses element 2 of 2");
+  const auto integer_product = [](const std::string &zero) {
+    return error_of(graph("(uint8[1, 2] x, uint8[2, 3] w, uint8" + zero +
+                          " z) => (y) { [a] y = MatMulInteger(x, w, z) }"));
+  };
+  EXPECT_EQ(integer_product("[4]"),
+            "node 'a' (MatMulInteger): axis 0 of an operand and of its zero point must be equal, "
+            "but are 1 and 4");
+  EXPECT_EQ(integer_product("[2, 1, 1]"),
+            "node 'a' (MatMulInteger): has a zero point of 3 dimensions for an operand of 2");
   EXPECT_EQ(error_of(graph("(double[2] x) => (y) { [a] y = Asin(x) }", 22)),
             "node 'a' (Asin): is not supported in float64: export the model in float32");
 }

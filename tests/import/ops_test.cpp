@@ -521,6 +521,13 @@ TEST(ImportOps, TensorScatter) {
   expect_values(scattered("", "past, u", {1, 2}), {2, 4}, {10, 11, 2, 3, 20, 21, 6, 7});
   expect_values(scattered(", mode = \"circular\"", "past, u, w", {3, 5}), {2, 4},
                 {11, 1, 2, 10, 4, 20, 21, 7});
+  const auto nothing = graph(
+      "(float[n, 4] past, float[n, 0] u, int64[n] w) => (y)"
+      " { y = TensorScatter<axis = 1>(past, u, w) }",
+      24);
+  expect_values(
+      run_model(nothing, {floats({1, 4}, counting(4)), floats({1, 0}, {}), integers({1}, {2})})[0],
+      {1, 4}, {0, 1, 2, 3});
   // [batch, heads, length, size], as caches are.
   const auto cache = graph(
       "(float[n, 2, 3, 1] past, float[n, 2, 1, 1] u, int64[n] w) => (y)"
