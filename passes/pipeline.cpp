@@ -59,8 +59,8 @@ constexpr Pass kFuse[] = {
     step::form_kernels,
     step::fuse_residual_norm,  // before fuse_epilogues, which would give the sum to the product
     step::fuse_result_views,   // before fuse_views, which would give the views to the readers
-    step::fuse_views,         step::fuse_elementwise, step::fuse_epilogues,
-    step::fuse_prologues,     step::share_panels,     step::explain_misses,
+    step::fuse_views,         step::fuse_elementwise, step::fuse_epilogues, step::fuse_prologues,
+    step::fuse_masks,         step::share_panels,     step::explain_misses,
 };
 
 struct Stage {
