@@ -49,8 +49,10 @@ std::unique_ptr<llvm::TargetMachine> baseline_machine() {
       target->createTargetMachine(triple, "x86-64", "", options, llvm::Reloc::PIC_));
 }
 
-// An ELF note that names the compiler. The linked program has it under a PT_NOTE header, which
-// link_program turns into the weights' segment (compiler/link/program.cpp).
+// An ELF note that names the compiler, in programs alone. The linked program has it under a PT_NOTE
+// header, which link_program turns into the weights' segment (compiler/link/program.cpp); where the
+// weights are a file of their own, `sylvite bench` knows a program by it. So an application that is
+// linked with a library must not have one.
 void write_note(llvm::Module &module, const ProgramInfo &info) {
   llvm::LLVMContext &context = module.getContext();
   llvm::Type *word = llvm::Type::getInt32Ty(context);
@@ -78,7 +80,7 @@ std::unique_ptr<llvm::Module> plan_module(llvm::LLVMContext &context, llvm::Targ
   module->setPICLevel(llvm::PICLevel::BigPIC);
   const PlanFunctions functions = emit_plan_functions(*module, *entry.entry.plan);
   emit_descriptor(*module, entry, image, isas, functions);
-  if (entry.number == 0) {
+  if (entry.number == 0 && entry.prefix.empty()) {
     write_note(*module, *entry.entry.info);
   }
   std::string error;

@@ -240,6 +240,8 @@ TEST(Library, ShowsOnlyItsOwnNames) {
   const CommandResult sections = run_command({SYLVITE_READELF, "-SW", library});
   EXPECT_THAT(sections.out, ::testing::ContainsRegex("\\.lrodata +PROGBITS.* Al .* 4096\n"));
   EXPECT_THAT(sections.out, HasSubstr(".note.GNU-stack"));
+  // The mark of a program, which `sylvite bench` would start.
+  EXPECT_THAT(sections.out, Not(HasSubstr(".note.sylvite")));
   EXPECT_THAT(sections.out, Not(HasSubstr(".rela.lrodata")));
 }
 
