@@ -257,8 +257,9 @@ Expr tanh_f64(const Expr &x) {
       exact(mul(less_one, y) / log_f64(select(exact_enough, constant_f64(0.5), u)));
   const Expr t = select(less(y, constant_f64(-40)), less_one, exact(u == one), y, quotient);
   const Expr result = exact(mul(t, constant_f64(-1)) / add(t, constant_f64(2)));
-  return select(is_nan_exact(x), x, less(x, constant_f64(0)), mul(result, constant_f64(-1)),
-                result);
+  const Expr zero = constant_f64(0);  // of either sign
+  return select(is_nan_exact(x) || exact(x == zero), x, less(x, zero),
+                mul(result, constant_f64(-1)), result);
 }
 
 namespace {
@@ -303,20 +304,21 @@ Expr cos_f32(const Expr &x) {
 Expr power_of(const Expr &x, const Expr &y) {
   const bool wide = x.type().bits() == 64;
   const auto number = [&x](double value) { return like(x, value); };
-  const Expr zero = number(0), infinity = number(std::numeric_limits<double>::infinity());
+  const Expr zero = number(0), one = number(1), a = absolute(x);
+  const Expr lowest = number(-std::numeric_limits<double>::infinity());
   const Expr nan = number(std::numeric_limits<double>::quiet_NaN());
-  const Expr magnitude =
-      wide ? exp_f64(mul(y, log_f64(absolute(x)))) : exp_f32(mul(y, log_f32(absolute(x))));
+  // Also for 0 and infinity, by the logarithm's -inf and inf; 1 to the power of these is 1.
+  const Expr magnitude = select(exact(a == one), one,
+                                wide ? exp_f64(mul(y, log_f64(a))) : exp_f32(mul(y, log_f32(a))));
   const Expr whole = exact(Halide::floor(y) == y);
   const Expr half = mul(y, number(0.5));
   const Expr odd = whole && exact(Halide::floor(half) != half);
-  Expr result =
-      select(less(x, zero), select(whole, select(odd, mul(magnitude, number(-1)), magnitude), nan),
-             magnitude);
-  const Expr x_is_zero = exact(x == zero);
-  result = select(x_is_zero, select(less(zero, y), zero, infinity), result);
-  result = select(x_is_zero && is_nan_exact(y), y, result);
-  result = select(exact(y == zero) || exact(x == number(1)), number(1), result);
+  const Expr signed_x = wide ? Halide::reinterpret<int64_t>(x) < Halide::cast<int64_t>(0)
+                             : Halide::reinterpret<int32_t>(x) < 0;  // -0 too
+  const Expr has_no_root = less(x, zero) && less(lowest, x) && !whole;
+  Expr result = select(signed_x && odd, mul(magnitude, number(-1)), magnitude);
+  result = select(has_no_root, nan, result);
+  result = select(exact(y == zero), one, result);
   return result;
 }
 

@@ -99,6 +99,46 @@ TEST(Formulas, FunctionsOfDoubles) {
   expect_matches(power, {{"n", 701}}, awkward(1e-13, 8));
 }
 
+// 1 / y tells the zeros apart.
+TEST(Formulas, PowersOfZerosOnesAndInfinities) {
+  const std::vector<double> special = {0.0, -0.0, 1,  -1,       0.5,       -0.5,
+                                       2,   -3,   17, INFINITY, -INFINITY, NAN};
+  const auto count = static_cast<int64_t>(special.size());
+  for (const std::string type : {"f32", "f64"}) {
+    TestKernel kernel(replaced(R"(graph (x: TYPE[n], z: TYPE[n]) {
+      one = constant {value = TYPE[] (1)}
+      p = pow(x, z)
+      y = div(one, p)
+      return y })",
+                               "TYPE", type));
+    Comparison how;
+    how.adjust = [&](std::vector<Tensor> &inputs, std::mt19937 &) {
+      for (int64_t i = 0; i < count * count; ++i) {
+        inputs[0].set(i, special[static_cast<size_t>(i / count)]);
+        inputs[1].set(i, special[static_cast<size_t>(i % count)]);
+      }
+    };
+    expect_matches(kernel, {{"n", count * count}}, how);
+  }
+}
+
+TEST(Formulas, TanhKeepsTheSignOfZero) {
+  for (const std::string type : {"f32", "f64"}) {
+    TestKernel kernel(replaced(R"(graph (x: TYPE[n]) {
+      one = constant {value = TYPE[] (1)}
+      t = tanh(x)
+      y = div(one, t)
+      return y })",
+                               "TYPE", type));
+    Comparison how;
+    how.adjust = [](std::vector<Tensor> &inputs, std::mt19937 &) {
+      inputs[0].set(0, 0.0);
+      inputs[0].set(1, -0.0);
+    };
+    expect_matches(kernel, {{"n", 9}}, how);
+  }
+}
+
 TEST(Formulas, FunctionsOfDoublesThatAreMissing) {
   for (const std::string op : {"erf", "sin", "cos"}) {
     const TestKernel kernel("graph (x: f64[n]) { y = " + op + "(x) return y }");
