@@ -14,6 +14,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -250,13 +251,15 @@ void PlanBuilder::find_calls_of_if(const Node &node) {
 // bound what the size may be.
 void PlanBuilder::add_sizes(const Node &node, const Graph &branch) {
   const Graph &first = *node.regions.front();
+  std::set<std::string> added;
   for (size_t i = 0; i < node.outputs.size(); ++i) {
     const Shape &shape = node.output(i)->type.shape, &own = branch.output(i)->type.shape;
     for (size_t axis = 0; axis < shape.size(); ++axis) {
       const Dim &other = first.output(i)->type.shape[axis];
       const std::optional<std::string> symbol = shape[axis].as_symbol();
       const SymbolInfo *const info = symbol ? plan.symbols.find(*symbol) : nullptr;
-      if (info == nullptr || info->kind != SymbolKind::Data || shape[axis] == own[axis]) {
+      if (info == nullptr || info->kind != SymbolKind::Data || shape[axis] == own[axis] ||
+          !added.insert(*symbol).second) {
         continue;
       }
       PlanEvent &event = add_event(PlanEvent::Kind::Size).event;

@@ -12,6 +12,7 @@
 // to grow by in each, and the next try shows whether that is so.
 #include <algorithm>
 #include <functional>
+#include <tuple>
 
 #include "compiler/import/importer.h"
 #include "compiler/ir/control.h"
@@ -65,12 +66,13 @@ void require_depth(int depth) {
   }
 }
 
-// The sizes of an If's results, all in order, with symbols for those in which the branches differ;
-// none where they differ nowhere, or in more than sizes.
+// The sizes of an If's results, all in order, with symbols for those in which the branches differ,
+// one for each pair of sizes (the caches of all layers have the same); none where they differ
+// nowhere, or in more than sizes.
 std::vector<Dim> sizes_of_branches(const Graph &first, const Graph &second, Graph &outer) {
   SymbolTable &symbols = outer.symbol_table();
   std::vector<Dim> sizes;
-  bool varies = false;
+  std::vector<std::tuple<Dim, Dim, Dim>> symbol_of;  // of either branch's size
   for (size_t i = 0; i < first.output_count(); ++i) {
     const TensorType &a = first.output(i)->type, &b = second.output(i)->type;
     if (a.dtype != b.dtype || a.rank() != b.rank()) {
@@ -81,15 +83,22 @@ std::vector<Dim> sizes_of_branches(const Graph &first, const Graph &second, Grap
       if (prove_equal(a.shape[axis], b.shape[axis], symbols)) {
         continue;
       }
-      varies = true;
+      const auto known = std::find_if(symbol_of.begin(), symbol_of.end(), [&](const auto &each) {
+        return std::get<0>(each) == a.shape[axis] && std::get<1>(each) == b.shape[axis];
+      });
+      if (known != symbol_of.end()) {
+        sizes.back() = std::get<2>(*known);
+        continue;
+      }
       const std::string name = symbols.fresh_name("branch_size");
       const std::optional<int64_t> most = symbols.upper_bound(max(a.shape[axis], b.shape[axis]));
       const int64_t least = symbols.lower_bound(min(a.shape[axis], b.shape[axis])).value_or(0);
       symbols.declare(name, {SymbolKind::Data, std::max<int64_t>(0, least), most});
       sizes.back() = Dim::symbol(name);
+      symbol_of.emplace_back(a.shape[axis], b.shape[axis], sizes.back());
     }
   }
-  return varies ? sizes : std::vector<Dim>{};
+  return symbol_of.empty() ? std::vector<Dim>{} : sizes;
 }
 
 // A place to build nodes for `view` in another graph than its own.

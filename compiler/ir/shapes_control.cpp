@@ -4,6 +4,8 @@
 // carried values are functions of it: a sequence that grows by one each time is [batch, 1 + i]. So
 // a body's type is checked once: with i = 0 it must be what the loop begins with, its result must
 // be what i + 1 begins with, and the loop's result is the type at the number of iterations.
+#include <map>
+
 #include "compiler/ir/control.h"
 #include "compiler/ir/infer.h"
 
@@ -76,6 +78,7 @@ Types infer_if(Inference &inference) {
                     " outputs");
   const bool varies = inference.attributes().has("sizes");
   size_t next = 0;  // of `sizes`
+  std::map<std::string, std::pair<Dim, Dim>> stands_for;
   Types types;
   for (size_t i = 0; i < first.output_count(); ++i) {
     const TensorType &a = first.output(i)->type, &b = second.output(i)->type;
@@ -97,6 +100,11 @@ Types infer_if(Inference &inference) {
         inference.require(size.as_symbol().has_value(), "output ", i, " has the size ", size.str(),
                           " on axis ", axis, ", which its branches do not give it");
         require_symbol(inference, *size.as_symbol());
+        const auto &[x, y] =
+            stands_for.try_emplace(*size.as_symbol(), a.shape[axis], b.shape[axis]).first->second;
+        inference.require(prove_equal(x, a.shape[axis], inference.symbols()) &&
+                              prove_equal(y, b.shape[axis], inference.symbols()),
+                          "'", size.str(), "' stands for several sizes");
       }
     }
   }

@@ -169,6 +169,18 @@ TEST(ImportIf, ThatOnlyARunDecides) {
   EXPECT_THAT(values_of(run_model(model, {x, bools({}, {0})})[1]), ElementsAre(1, 3));
 }
 
+TEST(ImportIf, WhoseResultsHaveTheSameOtherSizes) {
+  const onnx::ModelProto model = graph(R"((float[n] x, bool flag) => (r) {
+      y, s = If (flag) <
+        then_branch = t () => (float[k] p, float[k] u) { p = Concat<axis = 0>(x, x)  u = Neg(p) },
+        else_branch = e () => (float[k] q, float[k] v) { q = Abs(x)  v = Identity(x) }>
+      r = Sub(y, s)
+    })");
+  const Tensor x = floats({2}, {-1, 3});
+  EXPECT_THAT(values_of(run_model(model, {x, bools({}, {1})})[0]), ElementsAre(-2, 6, -2, 6));
+  EXPECT_THAT(values_of(run_model(model, {x, bools({}, {0})})[0]), ElementsAre(2, 0));
+}
+
 TEST(ImportIf, WhoseBranchesGiveOtherSizes) {
   const onnx::ModelProto model = graph(R"((float[n] x, float[m] z, bool flag) => (y, r, s) {
       y, s = If (flag) <

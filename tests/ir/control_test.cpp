@@ -159,6 +159,13 @@ TEST(Control, RulesOfIfs) {
   EXPECT_THAT(error_of("y = if(c, x) [graph (a: f32[n, 1]) { return a },"
                        " graph (a: f32[n, 1]) { b = concat(a, a) {axis = 1} return b }]"),
               HasSubstr("give to output 0 must be equal, but are 1 and 2"));
+  const auto with_sizes = [](const std::string &sizes) {
+    return error_of("y, z = if(c, x) {sizes = [" + sizes +
+                    "]} [graph (a: f32[n, 1]) { return a, a }, graph (a: f32[n, 1]) {"
+                    " b = concat(a, a) {axis = 1} d = concat(a, b) {axis = 1} return b, d }]");
+  };
+  EXPECT_THAT(with_sizes("n, i, n, i"), HasSubstr("'i' stands for several sizes"));
+  EXPECT_THAT(with_sizes("n, 5, n, i"), HasSubstr("output 0 has the size 5 on axis 1"));
 }
 
 TEST(Control, DirectionsOfSizes) {

@@ -261,6 +261,30 @@ TEST(CompiledLoop, HoldsLoopsAndBranches) {
   }
 }
 
+// Results whose sizes differ alike have one symbol for them, and can be added.
+TEST(CompiledIf, GivesOtherSizesToSeveralResults) {
+  CompiledGraph graph(R"(graph (x: f32[n, 2], c: bool[]) {
+    symbol n in [1, inf)
+    symbol size in [0, inf) data
+    y, z = if(c, x) {sizes = [size, 2, 2, size]} [
+      graph (a: f32[n, 2]) {
+        p = concat(a, a) {axis = 0}
+        q = transpose(p) {perm = (1, 0)}
+        r = exp(q)
+        return p, r
+      },
+      graph (a: f32[n, 2]) { q = transpose(a) {perm = (1, 0)} return a, q }
+    ]
+    t = transpose(z) {perm = (1, 0)}
+    s = add(y, t)
+    return s
+  })");
+  const Tensor x = floats({3, 2}, {-1, -2, -3, 0, 1, 2});
+  for (const int64_t c : {1, 0}) {
+    graph.expect_right({x, Tensor::of<int64_t>(DType::Bool, {}, {c})});
+  }
+}
+
 TEST(CompiledIf, GivesOtherSizes) {
   CompiledGraph graph(R"(graph (x: f32[n, 2], z: f32[m, 2], c: bool[], k: i64[] = [k]) {
     symbol n in [1, inf)
