@@ -35,6 +35,11 @@ std::string supported_ops_table() {
       "an "
       "output\n"
       "or what a kernel makes has at most 8 dimensions.\n\n"
+      "*com.microsoft*: what onnxruntime's optimisers make of transformers, taken apart again. "
+      "Refused, with\n"
+      "the node's name: queries, keys and values packed in one tensor, a past whose buffer the "
+      "present\n"
+      "shares, rotation within Attention, beam search caches, quantised variants.\n\n"
       "| operator | domain | how |\n|---|---|---|\n";
   for (const SupportedOp &op : ops) {
     text += "| " + op.name + " | " + (op.domain.empty() ? "ai.onnx" : op.domain) + " | " + op.how +

@@ -1,7 +1,9 @@
 // Activations as formulas of elementwise ops, in the spelling that is exact for large inputs of
 // either sign.
 #include <cmath>
+#include <map>
 #include <numbers>
+#include <string>
 
 #include "compiler/import/onnx_node.h"
 #include "compiler/import/terms.h"
@@ -29,12 +31,21 @@ void activation(OnnxNode &node) {
   node.set_output(0, formula({node, node.input(0)}).value);
 }
 
+Term hyperbolic_tangent(Term x) {
+  return apply(Op::Tanh, x);
+}
+
+// A parameter of an activation; that of one that another operator ends in has a longer name.
+double parameter(const Term &x, const std::string &name, double fallback) {
+  return x.node.real(x.node.has("activation") ? "activation_" + name : name, fallback);
+}
+
 Term relu(Term x) {
   return max(x, 0);
 }
 
 Term leaky_relu(Term x) {
-  return where_negative(x, x * x.node.real("alpha", 0.01), x);
+  return where_negative(x, x * parameter(x, "alpha", 0.01), x);
 }
 
 Term parametric_relu(Term x) {
@@ -42,12 +53,12 @@ Term parametric_relu(Term x) {
 }
 
 Term elu(Term x) {
-  return where_negative(x, exp_minus_one(x) * x.node.real("alpha", 1), x);
+  return where_negative(x, exp_minus_one(x) * parameter(x, "alpha", 1), x);
 }
 
 Term selu(Term x) {
-  const double alpha = x.node.real("alpha", 1.67326319217681884765625);
-  const double gamma = x.node.real("gamma", 1.05070102214813232421875);
+  const double alpha = parameter(x, "alpha", 1.67326319217681884765625);
+  const double gamma = parameter(x, "gamma", 1.05070102214813232421875);
   return where_negative(x, exp_minus_one(x) * alpha, x) * gamma;
 }
 
@@ -57,7 +68,7 @@ Term celu(Term x) {
 }
 
 Term hard_sigmoid(Term x) {
-  return min(max(x * x.node.real("alpha", 0.2) + x.node.real("beta", 0.5), 0), 1);
+  return min(max(x * parameter(x, "alpha", 0.2) + parameter(x, "beta", 0.5), 0), 1);
 }
 
 Term hard_swish(Term x) {
@@ -73,19 +84,15 @@ Term mish(Term x) {
 }
 
 Term swish(Term x) {
-  return x * sigmoid(x * x.node.real("alpha", 1));
+  return {x.node, swish(x.node, x.value, x.node.real("alpha", 1))};
 }
 
 Term gelu(Term x) {
   const std::string approximate = x.node.text("approximate", "none");
-  if (approximate == "tanh") {
-    const Term inner = (x + x * x * x * 0.044715) * std::sqrt(2 / std::numbers::pi);
-    return x * 0.5 * (apply(Op::Tanh, inner) + 1.0);
-  }
-  if (approximate != "none") {
+  if (approximate != "none" && approximate != "tanh") {
     x.node.fail("approximate is '", approximate, "', expected 'none' or 'tanh'");
   }
-  return x * 0.5 * (apply(Op::Erf, x * (1 / std::numbers::sqrt2)) + 1.0);
+  return {x.node, approximate == "tanh" ? tanh_gelu(x.node, x.value) : exact_gelu(x.node, x.value)};
 }
 
 constexpr OpRule kRules[] = {
@@ -106,6 +113,46 @@ constexpr OpRule kRules[] = {
 };
 
 }  // namespace
+
+Value *exact_gelu(OnnxNode &node, Value *value) {
+  const Term x{node, value};
+  return (x * 0.5 * (apply(Op::Erf, x * (1 / std::numbers::sqrt2)) + 1.0)).value;
+}
+
+Value *tanh_gelu(OnnxNode &node, Value *value) {
+  const Term x{node, value};
+  const Term inner = (x + x * x * x * 0.044715) * std::sqrt(2 / std::numbers::pi);
+  return (x * 0.5 * (apply(Op::Tanh, inner) + 1.0)).value;
+}
+
+Value *swish(OnnxNode &node, Value *value, double alpha) {
+  const Term x{node, value};
+  return (x * sigmoid(alpha == 1 ? x : x * alpha)).value;
+}
+
+Value *fused_activation(OnnxNode &node, Value *x, const std::string &name) {
+  using Formula = Term (*)(Term);
+  static const std::map<std::string, Formula> formulas = {
+      {"Elu", elu},
+      {"HardSigmoid", hard_sigmoid},
+      {"LeakyRelu", leaky_relu},
+      {"Relu", relu},
+      {"Selu", selu},
+      {"Sigmoid", sigmoid},
+      {"Softplus", softplus},
+      {"Softsign", softsign},
+      {"Tanh", hyperbolic_tangent},
+  };
+  if (name.empty()) {
+    return x;
+  }
+  const auto found = formulas.find(name);
+  if (found == formulas.end()) {
+    node.fail("ends in the activation '", name,
+              "', which is not supported; optimise the model without this fusion");
+  }
+  return found->second({node, x}).value;
+}
 
 std::span<const OpRule> activation_rules() {
   return kRules;

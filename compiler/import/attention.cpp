@@ -8,13 +8,8 @@
 #include "compiler/import/onnx_node.h"
 
 namespace sylvite {
-namespace {
 
-enum Input : size_t { kQuery, kKey, kValue, kMask, kPastKey, kPastValue, kKeyCount };
-enum Output : size_t { kResult, kPresentKey, kPresentValue, kScores };
-
-// [batch, length, heads * size]  =>  [batch, heads, length, size]
-Value *with_heads(OnnxNode &node, Value *x, const char *heads_attribute) {
+Value *split_heads(OnnxNode &node, Value *x, const char *heads_attribute) {
   const Shape &shape = x->type.shape;
   if (shape.size() == 4) {
     return x;
@@ -29,6 +24,34 @@ Value *with_heads(OnnxNode &node, Value *x, const char *heads_attribute) {
   }
   return node.transpose(node.reshape(x, {shape[0], shape[1], heads, *size}), {0, 2, 1, 3});
 }
+
+Value *join_heads(OnnxNode &node, Value *x) {
+  const Shape &s = x->type.shape;
+  return node.reshape(node.transpose(x, {0, 2, 1, 3}), {s[0], s[2], s[1] * s[3]});
+}
+
+Value *attention_scores(OnnxNode &node, Value *query, Value *key, std::optional<double> scale) {
+  Value *const scores = node.add(Op::MatMul, {query, node.transpose(key, {0, 1, 3, 2})});
+  const Dim &size = query->type.shape[3];
+  if (!scale && !size.is_constant()) {
+    node.fail("needs attribute 'scale' for heads of the unknown size ", size.str());
+  }
+  const double factor = scale ? *scale : 1 / std::sqrt(static_cast<double>(*size.constant()));
+  return factor == 1 ? scores : node.add(Op::Mul, {scores, node.like(scores, factor)});
+}
+
+Value *causal_mask(OnnxNode &node, const Dim &queries, const Dim &keys, const Dim &past) {
+  Value *row = node.reshape(node.iota(queries), {queries, 1});
+  if (!past.is(0)) {
+    row = node.add(Op::Add, {row, node.dim_values({past}, {})});
+  }
+  return node.add(Op::LessEqual, {node.iota(keys), row});
+}
+
+namespace {
+
+enum Input : size_t { kQuery, kKey, kValue, kMask, kPastKey, kPastValue, kKeyCount };
+enum Output : size_t { kResult, kPresentKey, kPresentValue, kScores };
 
 // Each head of x stands for `group` heads of the query.
 Value *repeat_heads(OnnxNode &node, Value *x, const Dim &query_heads) {
@@ -54,13 +77,13 @@ class AttentionBuilder {
   explicit AttentionBuilder(OnnxNode &node) : node_(node) {}
 
   void run() {
-    Value *const query = with_heads(node_, node_.input(kQuery), "q_num_heads");
+    Value *const query = split_heads(node_, node_.input(kQuery), "q_num_heads");
     Value *const key = present(kKey, kPastKey, kPresentKey);
     Value *const value = present(kValue, kPastValue, kPresentValue);
     const Dim &heads = query->type.shape[1];
     Value *const full_key = repeat_heads(node_, key, heads);
-    Value *scores = node_.add(Op::MatMul, {query, node_.transpose(full_key, {0, 1, 3, 2})});
-    scores = scaled(scores, query->type.shape[3]);
+    const auto scale = node_.has("scale") ? std::optional(node_.real("scale")) : std::nullopt;
+    Value *scores = attention_scores(node_, query, full_key, scale);
     queries_ = scores->type.shape[2];
     keys_ = scores->type.shape[3];
     past_ = node_.has_input(kPastKey) ? node_.input(kPastKey)->type.shape[2] : Dim(0);
@@ -78,8 +101,7 @@ class AttentionBuilder {
     note_scores(3, probabilities);
     Value *result = node_.add(Op::MatMul, {probabilities, repeat_heads(node_, value, heads)});
     if (node_.input(kQuery)->type.rank() == 3) {
-      const Shape &s = result->type.shape;
-      result = node_.reshape(node_.transpose(result, {0, 2, 1, 3}), {s[0], s[2], s[1] * s[3]});
+      result = join_heads(node_, result);
     }
     node_.set_output(kResult, result);
   }
@@ -87,7 +109,7 @@ class AttentionBuilder {
  private:
   // Keys or values with those of the past in front.
   Value *present(size_t input, size_t past, size_t output) {
-    Value *result = with_heads(node_, node_.input(input), "kv_num_heads");
+    Value *result = split_heads(node_, node_.input(input), "kv_num_heads");
     if (node_.has_input(past)) {
       if (node_.input(past)->type.rank() != 4) {
         node_.fail("has a past with ", node_.input(past)->type.rank(), " dimensions, expected 4");
@@ -104,16 +126,6 @@ class AttentionBuilder {
     if (node_.has_output(kScores) && node_.integer("qk_matmul_output_mode", 0) == mode) {
       node_.set_output(kScores, value);
     }
-  }
-
-  Value *scaled(Value *scores, const Dim &head_size) {
-    if (!node_.has("scale") && !head_size.is_constant()) {
-      node_.fail("needs attribute 'scale' for heads of the unknown size ", head_size.str());
-    }
-    const double scale = node_.has("scale")
-                             ? node_.real("scale")
-                             : 1 / std::sqrt(static_cast<double>(*head_size.constant()));
-    return scale == 1 ? scores : node_.add(Op::Mul, {scores, node_.like(scores, scale)});
   }
 
   Value *capped(Value *scores) {
@@ -148,15 +160,13 @@ class AttentionBuilder {
     if (node_.integer("is_causal", 0) == 0) {
       return nullptr;
     }
-    Value *row = node_.reshape(node_.iota(queries_), {queries_, 1});
-    if (node_.has_input(kKeyCount) && !node_.has_input(kPastKey)) {
-      // The queries are the last of the keys that count.
-      Value *const first = node_.add(Op::Sub, {key_counts(), node_.dim_values({queries_}, {})});
-      row = node_.add(Op::Add, {row, first});
-    } else if (!past_.is(0)) {
-      row = node_.add(Op::Add, {row, node_.dim_values({past_}, {})});
+    if (!node_.has_input(kKeyCount) || node_.has_input(kPastKey)) {
+      return causal_mask(node_, queries_, keys_, past_);
     }
-    return node_.add(Op::LessEqual, {key_numbers(), row});
+    // The queries are the last of the keys that count.
+    Value *const row = node_.reshape(node_.iota(queries_), {queries_, 1});
+    Value *const first = node_.add(Op::Sub, {key_counts(), node_.dim_values({queries_}, {})});
+    return node_.add(Op::LessEqual, {key_numbers(), node_.add(Op::Add, {row, first})});
   }
 
   // How many keys count for each batch position: [batch, 1, 1, 1].

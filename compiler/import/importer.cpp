@@ -19,6 +19,9 @@
 
 #include <algorithm>
 #include <functional>
+#include <iterator>
+#include <limits>
+#include <sstream>
 
 #include "compiler/import/element_types.h"
 #include "compiler/import/symbols.h"
@@ -77,36 +80,61 @@ std::string attribute_type_name(AttributeProto::AttributeType type) {
   return AttributeProto::AttributeType_Name(type);
 }
 
-// Number of inputs and outputs, names, types and presence of attributes, as the operator's schema
-// has them.
-void check_against_schema(const onnx::NodeProto &node, const onnx::OpSchema &schema) {
-  const auto check_count = [](const char *what, int count, int least, int most) {
-    if (count < least || count > most) {
-      std::string expected = std::to_string(least);
-      if (most == std::numeric_limits<int>::max()) {
-        expected += " or more";
-      } else if (most != least) {
-        expected += (most == least + 1 ? " or " : " to ") + std::to_string(most);
-      }
-      throw_model_error("expected ", expected, " ", what, expected == "1" ? "" : "s", ", got ",
-                        count);
+void check_arity(const char *what, int count, int least, int most) {
+  if (count < least || count > most) {
+    std::string expected = std::to_string(least);
+    if (most == std::numeric_limits<int>::max()) {
+      expected += " or more";
+    } else if (most != least) {
+      expected += (most == least + 1 ? " or " : " to ") + std::to_string(most);
     }
-  };
+    throw_model_error("expected ", expected, " ", what, expected == "1" ? "" : "s", ", got ",
+                      count);
+  }
+}
+
+// Those that are left out at the end are none.
+int inputs_of(const onnx::NodeProto &node) {
   int inputs = node.input_size();
   while (inputs > 0 && node.input(inputs - 1).empty()) {
     --inputs;
   }
-  check_count("input", inputs, schema.min_input(), schema.max_input());
-  check_count("output", node.output_size(), schema.min_output(), schema.max_output());
+  return inputs;
+}
+
+// Each attribute once, and known; the names that are given.
+std::set<std::string> check_attribute_names(const onnx::NodeProto &node,
+                                            const std::function<bool(const std::string &)> &known) {
   std::set<std::string> given;
   for (const AttributeProto &attribute : node.attribute()) {
-    const auto known = schema.attributes().find(attribute.name());
-    if (known == schema.attributes().end()) {
+    if (!known(attribute.name())) {
       throw_model_error("has an unknown attribute '", printable(attribute.name()), "'");
     }
     if (!given.insert(attribute.name()).second) {
       throw_model_error("has attribute '", attribute.name(), "' twice");
     }
+  }
+  return given;
+}
+
+// The attributes' types and presence are looked at when the rule reads them.
+void check_against_signature(const onnx::NodeProto &node, const Signature &signature) {
+  check_arity("input", inputs_of(node), signature.least_inputs, signature.most_inputs);
+  check_arity("output", node.output_size(), 1, signature.most_outputs);
+  std::istringstream names{std::string(signature.attributes)};
+  const std::set<std::string> known{std::istream_iterator<std::string>(names), {}};
+  check_attribute_names(node, [&](const std::string &name) { return known.count(name) != 0; });
+}
+
+// Number of inputs and outputs, names, types and presence of attributes, as the operator's schema
+// has them.
+void check_against_schema(const onnx::NodeProto &node, const onnx::OpSchema &schema) {
+  check_arity("input", inputs_of(node), schema.min_input(), schema.max_input());
+  check_arity("output", node.output_size(), schema.min_output(), schema.max_output());
+  const std::set<std::string> given = check_attribute_names(
+      node, [&](const std::string &name) { return schema.attributes().count(name) != 0; });
+  for (const AttributeProto &attribute : node.attribute()) {
+    const auto known = schema.attributes().find(attribute.name());
     if (attribute.ref_attr_name().empty() && type_of(attribute) != known->second.type) {
       throw_model_error("attribute '", attribute.name(), "' has type ",
                         attribute_type_name(type_of(attribute)), ", expected ",
@@ -696,13 +724,18 @@ void Importer::import_node(const onnx::NodeProto &node, int index, Scope &scope)
 void Importer::import_standard(const onnx::NodeProto &node, OnnxNode &view, Scope &scope) {
   const int64_t opset = view.opset();
   const bool standard = is_standard_domain(node.domain());
+  const OpRule *const rule = find_rule(node.domain(), node.op_type());
+  if (rule != nullptr && rule->signature) {
+    check_against_signature(node, *rule->signature);
+    rule->translate(view);
+    return;
+  }
   const onnx::OpSchema *const schema =
       standard ? find_schema(node.op_type(), opset) : find_preview_schema(node);
   if (schema == nullptr) {
     throw_model_error("there is no such operator");
   }
   check_against_schema(node, *schema);
-  const OpRule *const rule = standard ? find_rule(node.op_type()) : nullptr;
   if (rule != nullptr && schema->since_version() <= rule->last_version) {
     rule->translate(view);
     return;

@@ -37,8 +37,8 @@ struct ContentsNeeded {
 // Names from the file for messages: one line, not too long.
 std::string printable(const std::string &name);
 
-// The rule for an operator of the standard domain, or null.
-const OpRule *find_rule(const std::string &op_type);
+// The rule for an operator of a domain, or null.
+const OpRule *find_rule(const std::string &domain, const std::string &op_type);
 
 // The schema of a standard operator at an opset. Operators that are used before the opset that
 // brought them (onnxruntime's optimisers do so) or after they were withdrawn get their latest one.

@@ -22,6 +22,49 @@ Shape part(const Shape &shape, int64_t from, int64_t to) {
   return {shape.begin() + from, shape.begin() + to};
 }
 
+// Scale or bias of a norm over the axes `shape`, in full.
+Value *in_full(OnnxNode &node, Value *weights, const Shape &shape) {
+  Shape sizes = weights->type.shape;
+  if (sizes.size() > shape.size()) {
+    const auto extra = static_cast<int64_t>(sizes.size() - shape.size());
+    if (!element_count(part(sizes, 0, extra)).is(1)) {
+      node.fail("scale or bias of shape ", to_string(sizes), " does not fit ", to_string(shape));
+    }
+    sizes.erase(sizes.begin(), sizes.begin() + extra);
+  }
+  return node.expand(node.reshape(weights, sizes), shape);
+}
+
+Value *layer_norm(OnnxNode &node, Value *x, int64_t axis, double epsilon, bool rms = false) {
+  return node.add(Op::LayerNorm, {x},
+                  {{"axis", axis}, {"epsilon", epsilon}, {"rms", int64_t{rms}}});
+}
+
+}  // namespace
+
+Value *layer_normalised(OnnxNode &node, Value *x, Value *scale, Value *bias, int64_t axis,
+                        double epsilon, bool rms) {
+  Value *const wide = widened(node, x);
+  // Read again for the bias: the scale may have fixed a size.
+  const auto normalised = [&] { return part(x->type.shape, axis, x->type.rank()); };
+  scale = in_full(node, scale, normalised());
+  bias = bias != nullptr ? in_full(node, bias, normalised()) : nullptr;
+  if (wide == x) {
+    std::vector<Value *> inputs{x, scale};
+    if (bias != nullptr) {
+      inputs.push_back(bias);
+    }
+    return node.add(Op::LayerNorm, inputs,
+                    {{"axis", axis}, {"epsilon", epsilon}, {"rms", int64_t{rms}}});
+  }
+  Value *result = layer_norm(node, wide, axis, epsilon, rms);
+  result = node.cast(result, rms ? scale->type.dtype : x->type.dtype);
+  result = node.add(Op::Mul, {result, scale});
+  return bias != nullptr ? node.add(Op::Add, {result, bias}) : result;
+}
+
+namespace {
+
 // log(softmax(x))  =>  y - log(sum(exp(y))), y = x - max(x)
 Value *log_softmax(OnnxNode &node, Value *x, int64_t axis) {
   Value *const shifted = node.add(Op::Sub, {x, node.reduce("max", x, {axis}, true)});
@@ -60,24 +103,6 @@ void softmax_like(OnnxNode &node) {
   node.set_output(0, node.reshape(result, shape));
 }
 
-// Scale or bias of a norm over the axes `shape`, in full.
-Value *in_full(OnnxNode &node, Value *weights, const Shape &shape) {
-  Shape sizes = weights->type.shape;
-  if (sizes.size() > shape.size()) {
-    const auto extra = static_cast<int64_t>(sizes.size() - shape.size());
-    if (!element_count(part(sizes, 0, extra)).is(1)) {
-      node.fail("scale or bias of shape ", to_string(sizes), " does not fit ", to_string(shape));
-    }
-    sizes.erase(sizes.begin(), sizes.begin() + extra);
-  }
-  return node.expand(node.reshape(weights, sizes), shape);
-}
-
-Value *layer_norm(OnnxNode &node, Value *x, int64_t axis, double epsilon, bool rms = false) {
-  return node.add(Op::LayerNorm, {x},
-                  {{"axis", axis}, {"epsilon", epsilon}, {"rms", int64_t{rms}}});
-}
-
 std::vector<int64_t> axes_from(int64_t axis, int64_t rank) {
   std::vector<int64_t> axes(static_cast<size_t>(rank - axis));
   std::iota(axes.begin(), axes.end(), axis);
@@ -101,45 +126,21 @@ void layer_statistics(OnnxNode &node, Value *x, const std::vector<int64_t> &axes
 
 void layer_normalization(OnnxNode &node) {
   Value *const x = node.input(0);
-  Value *const wide = widened(node, x);
   const int64_t rank = x->type.rank();
   const int64_t axis = node.axis(node.integer("axis", -1), rank);
   const double epsilon = node.real("epsilon", 1e-5F);
-  // Read again for the bias: the scale may have fixed a size.
-  const auto normalised = [&] { return part(x->type.shape, axis, rank); };
-  Value *const scale = in_full(node, node.input(1), normalised());
-  Value *const bias = node.has_input(2) ? in_full(node, node.input(2), normalised()) : nullptr;
-  if (wide == x) {
-    std::vector<Value *> inputs{x, scale};
-    if (bias != nullptr) {
-      inputs.push_back(bias);
-    }
-    node.set_output(0, node.add(Op::LayerNorm, inputs,
-                                {{"axis", axis}, {"epsilon", epsilon}, {"rms", int64_t{0}}}));
-  } else {
-    Value *result = node.cast(layer_norm(node, wide, axis, epsilon), x->type.dtype);
-    result = node.add(Op::Mul, {result, scale});
-    node.set_output(0, bias != nullptr ? node.add(Op::Add, {result, bias}) : result);
-  }
+  node.set_output(
+      0, layer_normalised(node, x, node.input(1), node.input_or_null(2), axis, epsilon, false));
   if (node.has_output(1) || node.has_output(2)) {
-    layer_statistics(node, wide, axes_from(axis, rank), epsilon);
+    layer_statistics(node, widened(node, x), axes_from(axis, rank), epsilon);
   }
 }
 
 void rms_normalization(OnnxNode &node) {
   Value *const x = node.input(0);
-  Value *const wide = widened(node, x);
-  const int64_t rank = x->type.rank();
-  const int64_t axis = node.axis(node.integer("axis", -1), rank);
-  const double epsilon = node.real("epsilon", 1e-5F);
-  Value *const scale = in_full(node, node.input(1), part(x->type.shape, axis, rank));
-  if (wide == x) {
-    node.set_output(0, node.add(Op::LayerNorm, {x, scale},
-                                {{"axis", axis}, {"epsilon", epsilon}, {"rms", int64_t{1}}}));
-    return;
-  }
-  Value *const result = node.cast(layer_norm(node, wide, axis, epsilon, true), scale->type.dtype);
-  node.set_output(0, node.add(Op::Mul, {result, scale}));
+  const int64_t axis = node.axis(node.integer("axis", -1), x->type.rank());
+  node.set_output(0, layer_normalised(node, x, node.input(1), nullptr, axis,
+                                      node.real("epsilon", 1e-5F), true));
 }
 
 // [C] as [C, 1, 1, ...], to stand beside [N, C, ...].
@@ -259,6 +260,8 @@ void local_response_normalization(OnnxNode &node) {
   node.set_output(0, node.cast(node.add(Op::Div, {wide, divisor}), x->type.dtype));
 }
 
+constexpr Signature kSimplified{2, 2, 2, "axis epsilon stash_type"};
+
 constexpr OpRule kRules[] = {
     {"BatchNormalization", 15, batch_normalization},
     {"GroupNormalization", 21, group_normalization},
@@ -269,6 +272,8 @@ constexpr OpRule kRules[] = {
     {"LogSoftmax", 13, softmax_like<log_softmax>},
     {"LpNormalization", 22, lp_normalization},
     {"RMSNormalization", 23, rms_normalization},
+    // What onnxruntime's optimisers write into the standard domain for an RMSNormalization.
+    {"SimplifiedLayerNormalization", 1, rms_normalization, "", kSimplified},
     {"Softmax", 13, softmax_like<softmax>},
 };
 

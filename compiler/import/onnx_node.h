@@ -131,12 +131,25 @@ class OnnxNode {
   AttributeLookup attributes_;
 };
 
+// What a node of an operator may have that the ONNX library does not know.
+struct Signature {
+  int least_inputs = 0;
+  int most_inputs = 0;
+  int most_outputs = 1;
+  std::string_view attributes = {};  // names with spaces between
+};
+
+// onnxruntime's own operators.
+inline constexpr const char *kMicrosoftDomain = "com.microsoft";
+
 // One line of the op table: the function translates every version of the operator from opset 11 up
 // to the one that came with opset `last_version`.
 struct OpRule {
   const char *name;
   int last_version;
   void (*translate)(OnnxNode &);
+  const char *domain = "";
+  std::optional<Signature> signature = {};  // nothing: the ONNX library has a schema
 };
 
 // The families, one file each.
@@ -151,12 +164,37 @@ std::span<const OpRule> reduction_rules();
 std::span<const OpRule> normalisation_rules();
 std::span<const OpRule> attention_rules();
 std::span<const OpRule> trigonometry_rules();
+std::span<const OpRule> microsoft_rules();
+std::span<const OpRule> microsoft_attention_rules();
 
 // Shared between families.
 // The elements of a small tensor that is computed from constants alone.
 std::optional<Tensor> known_tensor(const Value *value);
 // Softmax over one axis of any rank.
 Value *softmax(OnnxNode &node, Value *x, int64_t axis);
+// The axes from `axis` on normalised together; half types in f32. `bias` may be null; rms: no mean
+// is subtracted.
+Value *layer_normalised(OnnxNode &node, Value *x, Value *scale, Value *bias, int64_t axis,
+                        double epsilon, bool rms);
+Value *exact_gelu(OnnxNode &node, Value *x);
+Value *tanh_gelu(OnnxNode &node, Value *x);
+// x * sigmoid(alpha * x)
+Value *swish(OnnxNode &node, Value *x, double alpha);
+// The activation that a node ends in, by the name of its operator, with the node's attributes
+// activation_alpha, ... as parameters.
+Value *fused_activation(OnnxNode &node, Value *x, const std::string &name);
+// alpha * a b + beta * c with the attributes and inputs of Gemm.
+Value *general_product(OnnxNode &node);
+// numpy's matmul, vectors included.
+Value *numpy_product(OnnxNode &node, Value *a, Value *b);
+// [batch, length, heads * size]  =>  [batch, heads, length, size]; what has four dimensions stays.
+Value *split_heads(OnnxNode &node, Value *x, const char *heads_attribute);
+// [batch, heads, length, size]  =>  [batch, length, heads * size]
+Value *join_heads(OnnxNode &node, Value *x);
+// Queries times keys, times `scale`; nothing: 1 / sqrt(size).
+Value *attention_scores(OnnxNode &node, Value *query, Value *key, std::optional<double> scale);
+// [queries, keys]: whether query i sees key k, of which `past` stand before the first query.
+Value *causal_mask(OnnxNode &node, const Dim &queries, const Dim &keys, const Dim &past);
 // f16 and bf16 computed in f32 where ONNX says so (stash_type): x as f32, unless it is wider.
 Value *widened(OnnxNode &node, Value *x);
 

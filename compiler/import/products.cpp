@@ -13,7 +13,6 @@
 #include "compiler/import/onnx_node.h"
 
 namespace sylvite {
-namespace {
 
 // numpy's rules for vectors: a row on the left, a column on the right, dropped again afterwards.
 Value *numpy_product(OnnxNode &node, Value *a, Value *b) {
@@ -34,6 +33,31 @@ Value *numpy_product(OnnxNode &node, Value *a, Value *b) {
   }
   return node.reshape(product, shape);
 }
+
+Value *general_product(OnnxNode &node) {
+  Value *a = node.input(0);
+  Value *b = node.input(1);
+  if (a->type.rank() != 2 || b->type.rank() != 2) {
+    node.fail("multiplies shapes ", to_string(a->type.shape), " and ", to_string(b->type.shape),
+              ", expected matrices");
+  }
+  a = node.integer("transA", 0) != 0 ? node.transpose(a, {1, 0}) : a;
+  b = node.integer("transB", 0) != 0 ? node.transpose(b, {1, 0}) : b;
+  Value *result = node.add(Op::MatMul, {a, b});
+  const double alpha = node.real("alpha", 1);
+  const double beta = node.real("beta", 1);
+  if (alpha != 1) {
+    result = node.add(Op::Mul, {result, node.like(result, alpha)});
+  }
+  if (node.has_input(2) && beta != 0) {
+    Value *c = node.input(2);
+    c = beta != 1 ? node.add(Op::Mul, {c, node.like(c, beta)}) : c;
+    result = node.add(Op::Add, {result, c});
+  }
+  return result;
+}
+
+namespace {
 
 void matmul(OnnxNode &node) {
   node.set_output(0, numpy_product(node, node.input(0), node.input(1)));
@@ -69,26 +93,7 @@ void matmul_integer(OnnxNode &node) {
 }
 
 void gemm(OnnxNode &node) {
-  Value *a = node.input(0);
-  Value *b = node.input(1);
-  if (a->type.rank() != 2 || b->type.rank() != 2) {
-    node.fail("multiplies shapes ", to_string(a->type.shape), " and ", to_string(b->type.shape),
-              ", expected matrices");
-  }
-  a = node.integer("transA", 0) != 0 ? node.transpose(a, {1, 0}) : a;
-  b = node.integer("transB", 0) != 0 ? node.transpose(b, {1, 0}) : b;
-  Value *result = node.add(Op::MatMul, {a, b});
-  const double alpha = node.real("alpha", 1);
-  const double beta = node.real("beta", 1);
-  if (alpha != 1) {
-    result = node.add(Op::Mul, {result, node.like(result, alpha)});
-  }
-  if (node.has_input(2) && beta != 0) {
-    Value *c = node.input(2);
-    c = beta != 1 ? node.add(Op::Mul, {c, node.like(c, beta)}) : c;
-    result = node.add(Op::Add, {result, c});
-  }
-  node.set_output(0, result);
+  node.set_output(0, general_product(node));
 }
 
 using Labels = std::vector<int>;

@@ -3,6 +3,7 @@
 #include <onnx/defs/schema.h>
 
 #include <algorithm>
+#include <cctype>
 #include <optional>
 
 #include "compiler/import/importer.h"
@@ -13,15 +14,18 @@ namespace {
 using onnx::OpSchema;
 using onnx::OpSchemaRegistry;
 
-const std::map<std::string, const OpRule *> &rules() {
-  static const std::map<std::string, const OpRule *> by_name = [] {
-    std::map<std::string, const OpRule *> result;
+using DomainAndName = std::pair<std::string, std::string>;
+
+const std::map<DomainAndName, const OpRule *> &rules() {
+  static const std::map<DomainAndName, const OpRule *> by_name = [] {
+    std::map<DomainAndName, const OpRule *> result;
     for (const auto &family :
          {elementwise_rules(), activation_rules(), view_rules(), shape_rules(), lookup_rules(),
           product_rules(), convolution_rules(), reduction_rules(), normalisation_rules(),
-          attention_rules(), trigonometry_rules()}) {
+          attention_rules(), trigonometry_rules(), microsoft_rules(),
+          microsoft_attention_rules()}) {
       for (const OpRule &rule : family) {
-        result[rule.name] = &rule;
+        result[{rule.domain, rule.name}] = &rule;
       }
     }
     return result;
@@ -91,7 +95,7 @@ std::optional<bool> body_is_known(const OpSchema &schema, const onnx::NodeProto 
 }
 
 bool op_is_known(const std::string &op_type, int64_t opset, int depth) {
-  if (find_rule(op_type) != nullptr || is_own(op_type)) {
+  if (find_rule("", op_type) != nullptr || is_own(op_type)) {
     return true;
   }
   const OpSchema *const schema = find_schema(op_type, opset);
@@ -99,11 +103,14 @@ bool op_is_known(const std::string &op_type, int64_t opset, int depth) {
          body_is_known(*schema, onnx::NodeProto(), depth + 1).value_or(false);
 }
 
+constexpr const char *kQuantised =
+    "quantised models are not supported; export the model in floating point";
+
 // What the user can do about an operator that has no rule.
 std::string without_rule(const std::string &name) {
   for (const char *part : {"uantize", "QLinear", "Integer"}) {
     if (name.find(part) != std::string::npos) {
-      return "quantised models are not supported; export the model in floating point";
+      return kQuantised;
     }
   }
   for (const char *part : {"Sequence", "Optional"}) {
@@ -123,6 +130,10 @@ std::string without_rule(const std::string &name) {
 // Why a node cannot be imported, as far as its name and version tell; empty when it can.
 std::string why_unsupported(const onnx::NodeProto &node, int64_t opset) {
   const std::string &name = node.op_type();
+  const OpRule *const rule = find_rule("", name);
+  if (rule != nullptr && rule->signature) {
+    return "";
+  }
   const OpSchema *const schema = find_schema(name, opset);
   if (schema == nullptr) {
     return "there is no such operator in ONNX opset " + std::to_string(opset);
@@ -137,7 +148,6 @@ std::string why_unsupported(const onnx::NodeProto &node, int64_t opset) {
   if (is_own(name)) {
     return "";
   }
-  const OpRule *const rule = find_rule(name);
   if (rule != nullptr && schema->since_version() > rule->last_version && !has_body(*schema)) {
     return "the version that came with opset " + std::to_string(schema->since_version()) +
            " is newer than this Sylvite; export with opset " +
@@ -149,8 +159,31 @@ std::string why_unsupported(const onnx::NodeProto &node, int64_t opset) {
   return without_rule(name);
 }
 
-// The same for another domain: what has a body of known operators can be imported.
+// The same for onnxruntime's own.
+std::string without_microsoft_rule(const std::string &name) {
+  const bool quantised =
+      name.size() > 1 && name[0] == 'Q' && std::isupper(static_cast<unsigned char>(name[1])) != 0;
+  for (const char *part : {"uantize", "NBits", "Bnb4", "FpQ4", "Float8", "Integer"}) {
+    if (quantised || name.find(part) != std::string::npos) {
+      return kQuantised;
+    }
+  }
+  for (const char *part : {"Search", "Sampling"}) {
+    if (name.find(part) != std::string::npos) {
+      return "searches are not supported within a model; export the model without it";
+    }
+  }
+  return "not supported; export plain ONNX, or optimise the model without this fusion";
+}
+
+// The same for another domain: what has a rule or a body of known operators can be imported.
 std::string why_unsupported(const onnx::NodeProto &node) {
+  if (find_rule(node.domain(), node.op_type()) != nullptr) {
+    return "";
+  }
+  if (node.domain() == kMicrosoftDomain) {
+    return without_microsoft_rule(node.op_type());
+  }
   const OpSchema *const schema = find_preview_schema(node);
   if (schema != nullptr && has_body(*schema) && body_is_known(*schema, node, 0).value_or(true)) {
     return "";
@@ -246,8 +279,8 @@ class Survey {
 
 }  // namespace
 
-const OpRule *find_rule(const std::string &op_type) {
-  const auto found = rules().find(op_type);
+const OpRule *find_rule(const std::string &domain, const std::string &op_type) {
+  const auto found = rules().find({is_standard_domain(domain) ? "" : domain, op_type});
   return found == rules().end() ? nullptr : found->second;
 }
 
@@ -279,22 +312,24 @@ std::string unsupported_operators(const onnx::ModelProto &model) {
 }
 
 std::vector<SupportedOp> supported_ops() {
-  std::map<std::string, SupportedOp> ops;
-  for (const auto &[name, rule] : rules()) {
-    ops[name] = {"ai.onnx", name, "direct"};
+  std::map<DomainAndName, SupportedOp> ops;
+  for (const auto &[key, rule] : rules()) {
+    const auto &[domain, name] = key;
+    ops[key] = {domain.empty() ? "ai.onnx" : domain, name, "direct"};
   }
   for (const OwnOperator &own : own_operators()) {
-    ops[own.name] = {"ai.onnx", own.name, own.how};
+    ops[{"", own.name}] = {"ai.onnx", own.name, own.how};
   }
   for (const OpSchema &schema : OpSchemaRegistry::get_all_schemas()) {
     const bool standard = is_standard_domain(schema.domain());
-    if ((standard || schema.domain() == kPreviewDomain) && ops.count(schema.Name()) == 0 &&
+    const DomainAndName key{standard ? "" : schema.domain(), schema.Name()};
+    if ((standard || schema.domain() == kPreviewDomain) && ops.count(key) == 0 &&
         body_is_known(schema, onnx::NodeProto(), 0).value_or(false)) {
-      ops[schema.Name()] = {standard ? "ai.onnx" : kPreviewDomain, schema.Name(), "function body"};
+      ops[key] = {standard ? "ai.onnx" : kPreviewDomain, schema.Name(), "function body"};
     }
   }
   std::vector<SupportedOp> result;
-  for (auto &[name, op] : ops) {
+  for (auto &[key, op] : ops) {
     result.push_back(std::move(op));
   }
   return result;

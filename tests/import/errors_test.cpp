@@ -191,6 +191,161 @@ TEST(ImportErrors, UnsupportedInsideAFunction) {
             "  Det (node 'call/inner'): not supported; export the model without it");
 }
 
+// What onnxruntime's optimisers write is known by name, quantised variants and searches too.
+TEST(ImportErrors, UnsupportedOperatorsOfMicrosoft) {
+  EXPECT_EQ(
+      error_of(graph("(float[3] x) => (y) {"
+                     " a = com.microsoft.GroupQueryAttention(x)"
+                     " b = com.microsoft.QAttention(a)"
+                     " c = com.microsoft.MatMulNBits(b)"
+                     " y = com.microsoft.BeamSearch(c) }")),
+      "operators that are not supported:\n"
+      "  com.microsoft::BeamSearch (node 'BeamSearch_3 (output y)'): searches are not "
+      "supported within a model; export the model without it\n"
+      "  com.microsoft::GroupQueryAttention (node 'GroupQueryAttention_0 (output a)'): not "
+      "supported; export plain ONNX, or optimise the model without this fusion\n"
+      "  com.microsoft::MatMulNBits (node 'MatMulNBits_2 (output c)'): quantised models are "
+      "not supported; export the model in floating point\n"
+      "  com.microsoft::QAttention (node 'QAttention_1 (output b)'): quantised models are not "
+      "supported; export the model in floating point");
+}
+
+// What import says of one node of com.microsoft, after its place.
+std::string microsoft_error(const std::string &inputs, const std::string &node) {
+  const std::string text =
+      error_of(graph("(" + inputs + ") => (y) { [m] y = com.microsoft." + node + " }"));
+  const std::string place = "node 'm' (" + node.substr(0, node.find_first_of("<(")) + "): ";
+  EXPECT_EQ(text.rfind(place, 0), 0U) << text;
+  return text.substr(std::min(place.size(), text.size()));
+}
+
+TEST(ImportErrors, MicrosoftSignatures) {
+  EXPECT_EQ(microsoft_error("float[3] x", "Gelu(x, x)"), "expected 1 input, got 2");
+  EXPECT_EQ(microsoft_error("float[3] x", "BiasGelu(x)"), "expected 2 inputs, got 1");
+  EXPECT_EQ(microsoft_error("float[3] x", "FastGelu(x, x, x)"), "expected 1 or 2 inputs, got 3");
+  EXPECT_EQ(microsoft_error("float[3] x", "QuickGelu<beta = 1.0>(x)"),
+            "has an unknown attribute 'beta'");
+  EXPECT_EQ(microsoft_error("float[3] x", "QuickGelu<alpha = 1>(x)"),
+            "attribute 'alpha' is an integer, expected a float");
+  EXPECT_EQ(microsoft_error("float[3] x", "BiasGelu(, x)"), "input 0 is missing");
+  EXPECT_EQ(microsoft_error("float[1, 2, 4] x, float[4, 12] w", "Attention(x, w)"),
+            "attribute 'num_heads' is missing");
+  EXPECT_EQ(error_of(graph("(float[3] x) => (y, z) { [m] y, z = com.microsoft.Gelu(x) }")),
+            "node 'm' (Gelu): expected 1 output, got 2");
+  EXPECT_EQ(error_of(graph("(float[2, 3] x) => (y, mean) {"
+                           " [m] y, mean = com.microsoft.SkipLayerNormalization(x, x, x) }")),
+            "node 'm' (SkipLayerNormalization): scale or bias of shape [2, 3] does not fit [3]");
+  EXPECT_EQ(error_of(graph("(float[2, 3] x, float[3] g) => (y, mean) {"
+                           " [m] y, mean = com.microsoft.SkipLayerNormalization(x, x, g) }")),
+            "node 'm' (SkipLayerNormalization): its output 1 ('mean') is not supported");
+}
+
+TEST(ImportErrors, MicrosoftNorms) {
+  EXPECT_EQ(microsoft_error("float x", "SkipLayerNormalization(x, x, x)"),
+            "normalises a number, expected at least 1 dimension");
+  const std::string embed = "EmbedLayerNormalization(i, i, w, w, w, g, g)";
+  EXPECT_EQ(microsoft_error("int32[3] i, float[4, 2] w, float[2] g", embed),
+            "has token ids with 1 dimensions, expected 2");
+  EXPECT_EQ(microsoft_error("int32[1, 3] i, float[4] w, float[2] g", embed),
+            "input 3 has 1 dimensions, expected 2");
+}
+
+TEST(ImportErrors, MicrosoftProducts) {
+  EXPECT_EQ(microsoft_error("float[3, 3] x", "FusedMatMul<transBatchA = 1>(x, x)"),
+            "transBatchA is set for 2 dimensions, expected at least 3");
+  EXPECT_EQ(microsoft_error("float[3, 3] x", "FusedGemm<activation = \"Sin\">(x, x)"),
+            "ends in the activation 'Sin', which is not supported; optimise the model without this "
+            "fusion");
+}
+
+TEST(ImportErrors, MicrosoftAttention) {
+  const auto error = [](const std::string &more, const std::string &attributes,
+                        const std::string &inputs) {
+    return microsoft_error("float[2, 3, 4] x, float[4, 12] w" + more,
+                           "Attention<num_heads = 2" + attributes + ">(x, w" + inputs + ")");
+  };
+  EXPECT_EQ(error("", ", do_rotary = 1", ""),
+            "do_rotary is set, which is not supported; export the model without it");
+  EXPECT_EQ(
+      error("", ", past_present_share_buffer = 1", ""),
+      "past_present_share_buffer is set, which is not supported; export the model without it");
+  EXPECT_EQ(error(", int32[1] n", "", ", , , , , n"),
+            "has a past in a buffer that is shared with the present (input 6), which is not "
+            "supported; export the model without it");
+  EXPECT_EQ(
+      error(", float[1, 2, 2, 5, 2] p", "", ", , , p"),
+      "has a past of shape [1, 2, 2, 5, 2], expected keys and values in 5 dimensions of which "
+      "the first is 2");
+  EXPECT_EQ(error(", int32[8] m", "", ", , m"),
+            "has a mask of shape [8] (lengths and offsets of packed keys), which is not supported; "
+            "optimise the model with raw attention masks");
+  EXPECT_EQ(error(", int32[2, 1, 9, 9] m", "", ", , m"),
+            "has a mask with 4 dimensions, expected 1 to 3; optimise the model with raw attention "
+            "masks");
+  EXPECT_EQ(error("", ", qkv_hidden_sizes = [4, 4]", ""),
+            "qkv_hidden_sizes are not three sizes of which the first two are equal");
+  EXPECT_EQ(error("", ", qkv_hidden_sizes = [4, 4, 6]", ""),
+            "qkv_hidden_sizes do not add up to the 12 columns of the weights");
+  EXPECT_EQ(microsoft_error("float[2, 3, 4] x, float[4, 11] w", "Attention<num_heads = 2>(x, w)"),
+            "cannot split 11 columns into queries, keys and values");
+  EXPECT_EQ(microsoft_error("float[2, 3, 4] x, float[4, 12] w", "Attention<num_heads = 3>(x, w)"),
+            "num_heads = 3 does not divide 4");
+  EXPECT_EQ(microsoft_error("float[3, 4] x, float[4, 12] w", "Attention<num_heads = 2>(x, w)"),
+            "multiplies shapes [3, 4] and [4, 12], expected 3 and 2 dimensions");
+}
+
+TEST(ImportErrors, MicrosoftMultiHeadAttention) {
+  const auto error = [](const std::string &more, const std::string &inputs) {
+    return microsoft_error("float[2, 3, 4] x" + more,
+                           "MultiHeadAttention<num_heads = 2>(" + inputs + ")");
+  };
+  EXPECT_EQ(error("", "x"),
+            "has queries, keys and values packed in one tensor, which is not supported; optimise "
+            "the model with enable_packed_qkv and enable_packed_kv off");
+  EXPECT_EQ(error(", float[2, 2, 5, 2] p", "x, x, x, , , , p"),
+            "has one of past keys and past values, expected both or none");
+  EXPECT_EQ(error(", float[2, 5, 2] p", "x, x, x, , , , p, p"),
+            "has a past with 3 dimensions, expected 4");
+  EXPECT_EQ(error(", int32[1] n", "x, x, x, , , , , , n"),
+            "has a past in a buffer that is shared with the present (input 8), which is not "
+            "supported; export the model without it");
+  EXPECT_EQ(error(", int32[2, 1, 9] n", "x, x, x, , , , , , , n"),
+            "has the table of a beam search (input 9), which is not supported; export the model "
+            "without it");
+  EXPECT_EQ(
+      error(", float[2, 2, 3, 2] k", "x, k, x"),
+      "has queries, keys and values of shapes [2, 3, 4], [2, 2, 3, 2] and [2, 3, 4], expected "
+      "3 dimensions");
+  EXPECT_EQ(error(", float[2, 2, 3, 2] k, float[12] b", "x, k, k, b"),
+            "adds a bias of shape [12] to keys of shape [2, 2, 3, 2], expected 1 and 3 dimensions");
+  EXPECT_EQ(error(", int32[4] m", "x, x, x, , m"),
+            "the numbers of lengths in the mask and of sequences must be equal, but are 4 and 2");
+  EXPECT_EQ(microsoft_error("float[2, 3, 4] q, float[2, 5, 4] k",
+                            "MultiHeadAttention<num_heads = 2, unidirectional = 1>(q, k, k)"),
+            "the lengths of queries and keys of a one-way model must be equal, but are 3 and 5");
+  EXPECT_EQ(error(", float[8] b", "x, x, x, b"),
+            "adds a bias of 8 numbers to queries, keys and values of 12");
+}
+
+TEST(ImportErrors, MicrosoftRotaryEmbedding) {
+  const auto error = [](const std::string &attributes, const std::string &type = "[1, 2, 8]",
+                        const std::string &positions = "[1, 2]") {
+    return microsoft_error(
+        "float" + type + " x, int64" + positions + " p, float[9, 2] c, float[9, 2] s",
+        "RotaryEmbedding" + attributes + "(x, p, c, s)");
+  };
+  EXPECT_EQ(error("<is_packed_batching = 1>"),
+            "is_packed_batching is set, which is not supported; export the model without it");
+  EXPECT_EQ(error("<scale = 0.5>"),
+            "has a scale, which is not supported; export the model without it");
+  EXPECT_EQ(error("<num_heads = 3>"), "num_heads = 3 does not divide 8");
+  EXPECT_EQ(error("<num_heads = 1>"), "turns 8 of 8 places with a table of 2 pairs");
+  EXPECT_EQ(error("", "[1, 2, 7]"), "cannot split 7 into heads of 4");
+  EXPECT_EQ(error("", "[2, 8]"), "has an input with 2 dimensions, expected 3 or 4");
+  EXPECT_EQ(error("", "[1, 2, 8]", "[1, 1, 2]"),
+            "has positions with 3 dimensions, expected 1 or 2");
+}
+
 // ---- names and order ----
 
 TEST(ImportErrors, DuplicateNames) {

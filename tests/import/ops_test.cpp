@@ -920,5 +920,320 @@ TEST(ImportOps, RotaryEmbedding) {
                 {1, 1, 1, 2}, {-4, 3});
 }
 
+// ---- com.microsoft ----
+
+// The results of a node of that domain without attributes' defaults in the way.
+std::vector<Tensor> run_microsoft(const std::string &inputs, const std::string &outputs,
+                                  const std::string &node, const std::vector<Tensor> &values) {
+  SCOPED_TRACE(node);
+  return run_model(graph("(" + inputs + ") => (" + outputs + ") { " + outputs +
+                         " = com.microsoft." + node + " }"),
+                   values);
+}
+
+TEST(ImportOps, MicrosoftGelus) {
+  const Numbers x = {-30, -2.5, -0.5, 0, 0.75, 3};
+  const auto values = [&](const std::function<double(double)> &definition, double bias) {
+    Numbers y;
+    for (const double value : x) {
+      y.push_back(definition(value + bias));
+    }
+    return y;
+  };
+  const auto exact = [](double v) { return v / 2 * (1 + std::erf(v / std::sqrt(2.0))); };
+  const auto tanh = [](double v) {
+    return v / 2 * (1 + std::tanh(0.7978845608028654 * (v + 0.044715 * v * v * v)));
+  };
+  const auto expect = [&](const std::string &node, const Numbers &expected) {
+    const std::vector<Tensor> given{floats({6}, x), floats({1}, {0.25})};
+    expect_values(run_microsoft("float[6] x, float[1] b", "y", node, given)[0], {6}, expected);
+  };
+  expect("Gelu(x)", values(exact, 0));
+  expect("BiasGelu(x, b)", values(exact, 0.25));
+  expect("FastGelu(x)", values(tanh, 0));
+  expect("FastGelu(x, b)", values(tanh, 0.25));
+  expect("QuickGelu(x)", values([](double v) { return v / (1 + std::exp(-1.702 * v)); }, 0));
+  expect("QuickGelu<alpha = 0.5>(x)",
+         values([](double v) { return v / (1 + std::exp(-v / 2)); }, 0));
+}
+
+TEST(ImportOps, MicrosoftBiasAdd) {
+  const auto y =
+      run_microsoft("float[1, 2, 2] x, float[2] b, float[1, 2, 2] s", "y", "BiasAdd(x, b, s)",
+                    {floats({1, 2, 2}, {1, 2, 3, 4}), floats({2}, {10, 20}),
+                     floats({1, 2, 2}, {100, 200, 300, 400})});
+  expect_values(y[0], {1, 2, 2}, {111, 222, 313, 424});
+}
+
+// The sum of 1 4, 1 0 and 0 2 is 2 6: the mean is 4, the variance 4.
+TEST(ImportOps, MicrosoftSkipLayerNormalization) {
+  const std::string inputs =
+      "float[1, n, 2] x, float[1, n, 2] s, float[2] g, float[2] b, float[2] c";
+  const std::vector<Tensor> values{floats({1, 1, 2}, {1, 4}), floats({1, 1, 2}, {0, 2}),
+                                   floats({2}, {3, 6}), floats({2}, {1, 0}), floats({2}, {1, 0})};
+  const auto all =
+      run_model(graph("(" + inputs +
+                      ") => (y, sum) { y, , , sum = "
+                      "com.microsoft.SkipLayerNormalization<epsilon = 5.0>(x, s, g, b, c) }"),
+                values);
+  expect_values(all[0], {1, 1, 2}, {-1, 4});
+  expect_values(all[1], {1, 1, 2}, {2, 6});
+  // 1 6 without the bias: 3.5 and 2.5 squared; the default epsilon is next to nothing.
+  expect_values(run_microsoft(inputs, "y", "SkipLayerNormalization(x, s, g)", values)[0], {1, 1, 2},
+                {-3, 6});
+  // What is left of 1e-6 beside it.
+  const std::vector<Tensor> small{floats({1, 1, 2}, {1e-6, -1e-6}), floats({1, 1, 2}, {0, 0}),
+                                  floats({2}, {1, 1}), floats({2}, {0, 0}), floats({2}, {0, 0})};
+  expect_values(run_microsoft(inputs, "y", "SkipLayerNormalization(x, s, g, b)", small)[0],
+                {1, 1, 2}, {std::sqrt(0.5), -std::sqrt(0.5)});
+}
+
+// 3 4: the mean of the squares is 12.5.
+TEST(ImportOps, SimplifiedLayerNormalization) {
+  const Tensor gamma = floats({2}, {5, 10});
+  const std::string inputs = "float[1, n, 2] x, float[1, n, 2] s, float[2] g, float[2] c";
+  const auto both = run_model(
+      graph("(" + inputs +
+            ") => (y, sum) { y, , , sum = "
+            "com.microsoft.SkipSimplifiedLayerNormalization<epsilon = 12.5>(x, s, g, c) }"),
+      {floats({1, 1, 2}, {1, 1}), floats({1, 1, 2}, {2, 1}), gamma, floats({2}, {0, 2})});
+  expect_values(both[0], {1, 1, 2}, {3, 8});
+  expect_values(both[1], {1, 1, 2}, {3, 4});
+  // In the standard domain, as the optimisers write it.
+  const auto model = graph(
+      "(float[2] x, float[2] g) => (y) {"
+      " y = SimplifiedLayerNormalization<axis = -1, epsilon = 12.5, stash_type = 1>(x, g) }");
+  expect_values(run_model(model, {floats({2}, {3, 4}), gamma})[0], {2}, {3, 8});
+}
+
+TEST(ImportOps, MicrosoftEmbedLayerNormalization) {
+  const std::string constants =
+      "<float[3, 2] words = {0, 0, 1, 5, 2, 0}, float[4, 2] places = {10, 20, 30, 40, 50, 60, 70, "
+      "80},"
+      " float[2, 2] parts = {0, 100, 300, 0}, float[2] g = {1, 2}, float[2] b = {0, 1}>";
+  const std::string inputs =
+      "(int32[batch, n] ids, int32[batch, n] seg, int32[batch, n] mask, int32[1, n] at)";
+  const auto run = [&](const std::string &node) {
+    return run_model(graph(inputs + " => (y, kept, sum) " + constants +
+                           " { y, kept, sum = com.microsoft.EmbedLayerNormalization" + node + " }"),
+                     {Tensor::of(DType::I32, {2, 2}, std::vector<int64_t>{1, 2, 0, 1}),
+                      Tensor::of(DType::I32, {2, 2}, std::vector<int64_t>{0, 1, 0, 0}),
+                      Tensor::of(DType::I32, {2, 2}, std::vector<int64_t>{1, 0, 1, 1}),
+                      Tensor::of(DType::I32, {1, 2}, std::vector<int64_t>{3, 0})});
+  };
+  auto results = run("(ids, seg, words, places, parts, g, b, mask)");
+  expect_values(results[2], {2, 2, 2}, {11, 125, 332, 40, 10, 120, 31, 145});
+  expect_values(results[0], {2, 2, 2}, {-1, 3, 1, -1, -1, 3, -1, 3});
+  expect_values(results[1], {2}, {1, 2});
+  EXPECT_EQ(results[1].dtype(), DType::I32);
+  results = run("(ids, , words, places, , g, b, , at)");
+  expect_values(results[2], {2, 2, 2}, {71, 85, 12, 20, 70, 80, 11, 25});
+  expect_values(results[1], {2}, {0, 0});
+}
+
+TEST(ImportOps, MicrosoftProducts) {
+  const Tensor a = floats({1, 2, 1}, {2, 3});
+  const Tensor b = floats({2, 1, 1}, {5, 7});
+  const std::string inputs = "float[1, 2, 1] a, float[2, 1, 1] b";
+  // The rows of a stand in front of the batch.
+  expect_values(
+      run_microsoft(inputs, "y", "FusedMatMul<transBatchA = 1, alpha = 0.5>(a, b)", {a, b})[0],
+      {2, 1, 1}, {5, 10.5});
+  // Each column of a, as a row, times the batches of b.
+  expect_values(run_microsoft(inputs, "y", "FusedMatMul<transA = 1, transB = 1>(b, a)", {a, b})[0],
+                {2, 1, 2}, {10, 15, 14, 21});
+  expect_values(
+      run_microsoft("float[2] a, float[1, 2] b", "y", "FusedMatMul<transA = 1, transB = 1>(a, b)",
+                    {floats({2}, {2, 3}), floats({1, 2}, {5, 7})})[0],
+      {1}, {31});
+  const std::string matrices = "float[1, 2] a, float[2, 1] b, float[1] c";
+  const std::vector<Tensor> values{floats({1, 2}, {2, 3}), floats({2, 1}, {5, -7}),
+                                   floats({1}, {1})};
+  expect_values(run_microsoft(matrices, "y",
+                              "FusedGemm<alpha = 2.0, beta = 3.0, activation = \"LeakyRelu\","
+                              " activation_alpha = 0.5>(a, b, c)",
+                              values)[0],
+                {1, 1}, {-9.5});
+  expect_values(
+      run_microsoft(matrices, "y", "FusedGemm<activation = \"Relu\">(a, b, c)", values)[0], {1, 1},
+      {0});
+  expect_values(run_microsoft(matrices, "y",
+                              "FusedGemm<activation = \"HardSigmoid\", activation_alpha = 0.01,"
+                              " activation_beta = 0.75>(a, b)",
+                              values)[0],
+                {1, 1}, {0.64});
+  expect_values(run_microsoft(matrices, "y", "FusedGemm(a, b)", values)[0], {1, 1}, {-11});
+}
+
+// With the first weights queries and keys are nothing, so every key that is seen counts the same,
+// and values are the inputs: 3, 6, 9 and 1, 2, 6.
+constexpr const char *kAttended = "float[batch, n, 1] x, float[1, 3] w";
+const std::vector<Tensor> &attended() {
+  static const std::vector<Tensor> values{floats({2, 3, 1}, {3, 6, 9, 1, 2, 6}),
+                                          floats({1, 3}, {0, 0, 1})};
+  return values;
+}
+
+void expect_attention(const std::string &attributes, const std::string &mask_type,
+                      const Tensor &mask, const Numbers &expected) {
+  SCOPED_TRACE(mask_type);
+  std::vector<Tensor> values = attended();
+  values.push_back(mask);
+  const auto result =
+      run_microsoft(std::string(kAttended) + ", " + mask_type + " mask", "y",
+                    "Attention<num_heads = 1" + attributes + ">(x, w, , mask)", values);
+  expect_values(result[0], {2, 3, 1}, expected);
+}
+
+TEST(ImportOps, MicrosoftAttentionMasks) {
+  const auto mask = [](std::vector<int64_t> shape, const std::vector<int64_t> &values) {
+    return Tensor::of(DType::I32, std::move(shape), values);
+  };
+  // The second sequence is all padding, and sees everything.
+  expect_attention("", "int32[batch]", mask({2}, {2, 0}), {4.5, 4.5, 4.5, 3, 3, 3});
+  expect_attention("", "int32[2]", mask({2}, {1, 7}), {3, 3, 3, 3, 3, 3});
+  expect_attention("", "int32[batch, n]", mask({2, 3}, {0, 1, 1, 1, 0, 0}),
+                   {7.5, 7.5, 7.5, 1, 1, 1});
+  expect_attention("", "int32[batch, n, n]",
+                   mask({2, 3, 3}, {1, 0, 0, 0, 1, 0, 1, 0, 1, 1, 1, 0, 0, 0, 1, 0, 0, 0}),
+                   {3, 6, 6, 1.5, 6, 3});
+  expect_attention("", "int32[batch, 1]", mask({2, 1}, {0, 1}), {6, 6, 6, 3, 3, 3});
+  // A key that is hidden counts a half.
+  expect_attention(", mask_filter_value = -0.6931472", "int32[batch, n]",
+                   mask({2, 3}, {1, 1, 0, 0, 0, 0}), {5.4, 5.4, 5.4, 3, 3, 3});
+  expect_attention(", unidirectional = 1", "int32[batch, n]", mask({2, 3}, {1, 0, 1, 0, 0, 0}),
+                   {3, 3, 6, 1, 1.5, 3});
+  // Ends, then begins.
+  const auto model = graph(
+      "(float[2, n, 1] x, float[1, 3] w, int32[4] mask) => (y) {"
+      " y = com.microsoft.Attention<num_heads = 1>(x, w, , mask) }");
+  std::vector<Tensor> values = attended();
+  values.push_back(mask({4}, {2, 3, 1, 2}));
+  expect_values(run_model(model, values)[0], {2, 3, 1}, {6, 6, 6, 6, 6, 6});
+}
+
+TEST(ImportOps, MicrosoftAttention) {
+  const auto run = [](const std::string &inputs, const std::string &node,
+                      std::vector<Tensor> more) {
+    std::vector<Tensor> values = attended();
+    values.insert(values.end(), more.begin(), more.end());
+    return run_microsoft(kAttended + inputs, "y", node, values)[0];
+  };
+  expect_values(run(", float[3] b", "Attention<num_heads = 1>(x, w, b)", {floats({3}, {1, 0, 10})}),
+                {2, 3, 1}, {16, 16, 16, 13, 13, 13});
+  // The first key counts twice.
+  const double two = std::log(2.0);
+  expect_values(run(", float[1, 1, n, n] b", "Attention<num_heads = 1>(x, w, , , , b)",
+                    {floats({1, 1, 3, 3}, {two, 0, 0, two, 0, 0, two, 0, 0})}),
+                {2, 3, 1}, {5.25, 5.25, 5.25, 2.5, 2.5, 2.5});
+  // Queries, keys and values are 0, 1; two heads, whose scale is 1 unless it is given.
+  const Tensor x = floats({1, 2, 1}, {0, 1});
+  const Tensor ones = floats({1, 6}, {1, 1, 1, 1, 1, 1});
+  const auto sigmoid = [](double v) { return 1 / (1 + std::exp(-v)); };
+  const std::string inputs = "float[1, 2, 1] x, float[1, 6] w";
+  expect_values(run_microsoft(inputs, "y", "Attention<num_heads = 2>(x, w)", {x, ones})[0],
+                {1, 2, 2}, {0.5, 0.5, sigmoid(1), sigmoid(1)});
+  expect_values(
+      run_microsoft(inputs, "y", "Attention<num_heads = 2, scale = 3.0>(x, w)", {x, ones})[0],
+      {1, 2, 2}, {0.5, 0.5, sigmoid(3), sigmoid(3)});
+  // A head of two: q k is 2, over the root of 2.
+  expect_values(run_microsoft(inputs, "y", "Attention<num_heads = 1>(x, w)", {x, ones})[0],
+                {1, 2, 2}, {0.5, 0.5, sigmoid(std::sqrt(2.0)), sigmoid(std::sqrt(2.0))});
+  // Values may be wider than keys.
+  expect_values(run_microsoft("float[1, 2, 1] x, float[1, 8] w", "y",
+                              "Attention<num_heads = 2, qkv_hidden_sizes = [2, 2, 4]>(x, w)",
+                              {x, floats({1, 8}, {0, 0, 0, 0, 1, 2, 3, 4})})[0],
+                {1, 2, 4}, {0.5, 1, 1.5, 2, 0.5, 1, 1.5, 2});
+}
+
+TEST(ImportOps, MicrosoftAttentionPast) {
+  const auto run = [](const std::string &attributes) {
+    return run_microsoft(
+        "float[1, n, 1] x, float[1, 3] w, float[2, 1, 1, p, 1] past", "y, present",
+        "Attention<num_heads = 1" + attributes + ">(x, w, , , past)",
+        {floats({1, 2, 1}, {3, 6}), floats({1, 3}, {0, 0, 1}), floats({2, 1, 1, 1, 1}, {5, 12})});
+  };
+  auto results = run("");
+  expect_values(results[0], {1, 2, 1}, {7, 7});
+  expect_values(results[1], {2, 1, 1, 3, 1}, {5, 0, 0, 12, 3, 6});
+  results = run(", unidirectional = 1");
+  expect_values(results[0], {1, 2, 1}, {7.5, 7});
+}
+
+TEST(ImportOps, MicrosoftMultiHeadAttention) {
+  // Two heads of one; the keys of the first are nothing.
+  const std::string inputs = "float[1, n, 2] q, float[1, m, 2] k, float[1, m, 2] v";
+  const std::vector<Tensor> values{floats({1, 1, 2}, {1, 1}), floats({1, 2, 2}, {0, 0, 0, 1}),
+                                   floats({1, 2, 2}, {2, 0, 4, 1})};
+  const auto run = [&](const std::string &more, const std::string &node,
+                       const std::vector<Tensor> &given) {
+    std::vector<Tensor> all = values;
+    all.insert(all.end(), given.begin(), given.end());
+    return run_microsoft(inputs + more, "y", "MultiHeadAttention" + node, all)[0];
+  };
+  const auto sigmoid = [](double v) { return 1 / (1 + std::exp(-v)); };
+  expect_values(run("", "<num_heads = 2>(q, k, v)", {}), {1, 1, 2}, {3, sigmoid(1)});
+  expect_values(run("", "<num_heads = 2, scale = 2.0>(q, k, v)", {}), {1, 1, 2}, {3, sigmoid(2)});
+  // Queries 1 3, keys and values moved by 2 and 10.
+  expect_values(
+      run(", float[6] b", "<num_heads = 2>(q, k, v, b)", {floats({6}, {0, 2, 0, 2, 10, 10})}),
+      {1, 1, 2}, {13, 10 + sigmoid(3)});
+  expect_values(run(", int32[1, m] mask", "<num_heads = 2>(q, k, v, , mask)",
+                    {Tensor::of(DType::I32, {1, 2}, std::vector<int64_t>{0, 1})}),
+                {1, 1, 2}, {4, 1});
+  expect_values(run(", int32[1] mask", "<num_heads = 2>(q, k, v, , mask)",
+                    {Tensor::of(DType::I32, {1}, std::vector<int64_t>{1})}),
+                {1, 1, 2}, {2, 0});
+  expect_values(run(", float[1, 1, n, m] s", "<num_heads = 2>(q, k, v, , , s)",
+                    {floats({1, 1, 1, 2}, {std::log(3.0), 0})}),
+                {1, 1, 2}, {2.5, 1 / (1 + 3 / std::exp(1.0))});
+  // Keys and values that have heads already.
+  expect_values(run_microsoft("float[1, n, 2] q, float[1, 2, m, 1] k, float[1, 2, m, 1] v", "y",
+                              "MultiHeadAttention<num_heads = 2>(q, k, v)",
+                              {values[0], floats({1, 2, 2, 1}, {0, 0, 0, 1}),
+                               floats({1, 2, 2, 1}, {2, 4, 0, 1})})[0],
+                {1, 1, 2}, {3, sigmoid(1)});
+}
+
+TEST(ImportOps, MicrosoftMultiHeadAttentionPast) {
+  const auto results = run_microsoft(
+      "float[1, n, 1] q, float[1, n, 1] k, float[1, n, 1] v, float[1, 1, p, 1] pk,"
+      " float[1, 1, p, 1] pv",
+      "y, keys, values",
+      "MultiHeadAttention<num_heads = 1, unidirectional = 1>(q, k, v, , , , pk, pv)",
+      {floats({1, 2, 1}, {0, 0}), floats({1, 2, 1}, {1, 2}), floats({1, 2, 1}, {3, 6}),
+       floats({1, 1, 1, 1}, {5}), floats({1, 1, 1, 1}, {12})});
+  expect_values(results[0], {1, 2, 1}, {7.5, 7});
+  expect_values(results[1], {1, 1, 3, 1}, {5, 1, 2});
+  expect_values(results[2], {1, 1, 3, 1}, {12, 3, 6});
+}
+
+// Position 1 is a quarter turn: (a, b) becomes (-b, a).
+TEST(ImportOps, MicrosoftRotaryEmbedding) {
+  const std::string tables = " <float[2, 2] c = {1, 1, 0, 0}, float[2, 2] s = {0, 0, 1, 1}>";
+  const auto run = [&](const std::string &type, const std::string &attributes, const Tensor &x,
+                       const std::string &positions, const Tensor &p) {
+    return run_model(graph("(float" + type + " x, int64" + positions + " p) => (y)" + tables +
+                           " { y = com.microsoft.RotaryEmbedding" + attributes + "(x, p, c, s) }"),
+                     {x, p})[0];
+  };
+  const Tensor heads = floats({1, 1, 1, 4}, {1, 2, 3, 4});
+  const Tensor one = integers({1, 1}, {1});
+  expect_values(run("[1, 1, n, 4]", "", heads, "[1, n]", one), {1, 1, 1, 4}, {-3, -4, 1, 2});
+  expect_values(run("[1, 1, n, 4]", "<interleaved = 1>", heads, "[1, n]", one), {1, 1, 1, 4},
+                {-2, 1, -4, 3});
+  // Two heads in one axis; the first of two tokens stays.
+  const Tensor flat = floats({1, 2, 8}, counting(16));
+  const Numbers turned = {0, 1, 2, 3, 4, 5, 6, 7, -10, -11, 8, 9, -14, -15, 12, 13};
+  expect_values(run("[1, n, 8]", "", flat, "[1, n]", integers({1, 2}, {0, 1})), {1, 2, 8}, turned);
+  // The position of the first token.
+  expect_values(run("[1, n, 8]", "<num_heads = 2>", flat, "[1]", integers({1}, {0})), {1, 2, 8},
+                turned);
+  // A place behind those that are turned.
+  expect_values(run("[1, 1, n, 5]", "<rotary_embedding_dim = 4, num_heads = 1>",
+                    floats({1, 1, 1, 5}, {1, 2, 3, 4, 5}), "[1, n]", one),
+                {1, 1, 1, 5}, {-3, -4, 1, 2, 5});
+}
+
 }  // namespace
 }  // namespace sylvite::testing
