@@ -12,6 +12,7 @@
 
 #include "compiler/ir/error.h"
 #include "compiler/ir/tensor.h"
+#include "tests/temporary_folder.h"
 
 namespace sylvite {
 namespace {
@@ -34,14 +35,9 @@ int64_t anonymous_bytes() {
 
 class Storage : public ::testing::Test {
  protected:
-  Storage() {
-    std::string pattern = ::testing::TempDir() + "sylvite-storage-XXXXXX";
-    folder_ = mkdtemp(pattern.data());
-    set_folder(folder_);
-  }
+  Storage() { set_folder(folder_.path()); }
   ~Storage() override {
     before_.empty() ? unsetenv("TMPDIR") : setenv("TMPDIR", before_.c_str(), 1);
-    fs::remove_all(folder_);
   }
   static void set_folder(const fs::path &folder) { setenv("TMPDIR", folder.c_str(), 1); }
   static std::string environment(const char *name) {
@@ -50,7 +46,7 @@ class Storage : public ::testing::Test {
   }
 
   const std::string before_ = environment("TMPDIR");
-  fs::path folder_;
+  const testing::TemporaryFolder folder_;
 };
 
 // 150 tensors of 2 MiB, each with its own contents.
@@ -78,7 +74,7 @@ TEST_F(Storage, LargeTensorsBeyondTheFirstAreNoAnonymousMemory) {
       ASSERT_EQ(tensors[i].at_int(at), static_cast<int64_t>(i + 1)) << at;
     }
   }
-  EXPECT_TRUE(fs::is_empty(folder_)) << "their files have names";
+  EXPECT_TRUE(fs::is_empty(folder_.path())) << "their files have names";
 }
 
 TEST_F(Storage, TakesTheHeapAgainWhenTensorsAreGone) {
@@ -117,8 +113,9 @@ TEST_F(Storage, SaysWhereThereIsNoRoom) {
   const std::string message = failure_of_many();
   setrlimit(RLIMIT_FSIZE, &before);
   std::signal(SIGXFSZ, old_handler);
-  EXPECT_THAT(message, HasSubstr("in '" + folder_.string() + "': File too large; set TMPDIR"));
-  EXPECT_TRUE(fs::is_empty(folder_));
+  EXPECT_THAT(message,
+              HasSubstr("in '" + folder_.path().string() + "': File too large; set TMPDIR"));
+  EXPECT_TRUE(fs::is_empty(folder_.path()));
 }
 
 }  // namespace
